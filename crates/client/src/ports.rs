@@ -1,0 +1,83 @@
+//! The engine's ports: every permission it needs, named by role.
+
+use async_trait::async_trait;
+
+use keyward_oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
+
+use crate::account::AccountInfo;
+use crate::binding::{Binding, KeyProtection};
+use crate::error::AcquireTokenError;
+use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
+use crate::result::AuthenticationResult;
+
+/// Something that keeps refresh tokens and answers with access tokens: the broker's engine, or a
+/// proxy to a broker. Every future may be dropped; that cancels the request.
+#[async_trait]
+pub trait TokenBroker: Send + Sync {
+    /// A token without interaction. Never signs anybody in.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InteractionRequired`](crate::error::ErrorKind) when only a person can help.
+    async fn acquire_token_silent(
+        &self,
+        request: SilentRequest,
+    ) -> Result<AuthenticationResult, AcquireTokenError>;
+
+    /// A token, with a sign-in if one is needed.
+    async fn acquire_token_interactive(
+        &self,
+        request: InteractiveRequest,
+    ) -> Result<AuthenticationResult, AcquireTokenError>;
+
+    /// The accounts signed in here, as this client may see them.
+    async fn accounts(&self, client_id: &ClientId) -> Result<Vec<AccountInfo>, AcquireTokenError>;
+
+    /// Removes an account and everything kept for it. Unknown accounts are no error.
+    async fn sign_out(&self, request: SignOutRequest) -> Result<(), AcquireTokenError>;
+
+    /// One more DPoP proof for a token that was issued from here.
+    async fn dpop_proof(&self, request: DpopProofRequest) -> Result<String, AcquireTokenError>;
+
+    /// What is running, what is bound to what, and why.
+    async fn status(&self) -> Result<BrokerStatus, AcquireTokenError>;
+}
+
+/// Removes an account.
+#[derive(Clone, Debug)]
+pub struct SignOutRequest {
+    /// Who asks.
+    pub client_id: ClientId,
+    /// The account to remove.
+    pub account: HomeAccountId,
+    /// Ties logs together.
+    pub correlation_id: CorrelationId,
+}
+
+/// What a broker says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerStatus {
+    /// The broker's version.
+    pub version: String,
+    /// `session` or `system`; `foreign` for somebody else's broker.
+    pub form: String,
+    /// Where new binding keys are made. `None`: this broker does not say.
+    pub key_protection: Option<KeyProtection>,
+    /// Every account in the vault.
+    pub accounts: Vec<AccountStatus>,
+    /// What is wrong with the configuration or the vault, in plain words.
+    pub problems: Vec<String>,
+}
+
+/// What ties one account to this device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStatus {
+    /// The account.
+    pub account: AccountInfo,
+    /// The weakest binding among its refresh tokens.
+    pub binding: Binding,
+    /// Where the keys live.
+    pub key_protection: KeyProtection,
+    /// Issuer of the authority.
+    pub authority: String,
+}

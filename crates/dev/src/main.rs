@@ -1,0 +1,2 @@
+//! keyward-dev
+fn main() {}
