@@ -78,6 +78,31 @@ impl<'a> FromIterator<&'a str> for Scopes {
     }
 }
 
+/// Splits a space-separated list, as [`Scopes::parse`] does.
+impl From<&str> for Scopes {
+    fn from(scopes: &str) -> Self {
+        Self::parse(scopes)
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Scopes {
+    fn from(scopes: [&str; N]) -> Self {
+        scopes.into_iter().collect()
+    }
+}
+
+impl From<&[&str]> for Scopes {
+    fn from(scopes: &[&str]) -> Self {
+        scopes.iter().copied().collect()
+    }
+}
+
+impl From<Vec<String>> for Scopes {
+    fn from(scopes: Vec<String>) -> Self {
+        scopes.iter().map(String::as_str).collect()
+    }
+}
+
 impl PartialEq for Scopes {
     fn eq(&self, other: &Self) -> bool {
         self.cover(other) && other.cover(self)
@@ -113,6 +138,16 @@ mod tests {
     fn oidc_scopes_are_not_resource_scopes() {
         let scopes = Scopes::parse("openid User.Read offline_access profile email");
         assert_eq!(scopes.without_oidc().to_string(), "User.Read");
+    }
+
+    #[test]
+    fn a_set_is_made_of_whatever_an_application_has() {
+        let expected = Scopes::parse("User.Read Mail.Read");
+        let owned = vec!["User.Read".to_owned(), "Mail.Read".to_owned()];
+        assert_eq!(Scopes::from("User.Read Mail.Read"), expected);
+        assert_eq!(Scopes::from(["User.Read", "Mail.Read"]), expected);
+        assert_eq!(Scopes::from(&["User.Read", "Mail.Read"][..]), expected);
+        assert_eq!(Scopes::from(owned), expected);
     }
 
     #[test]
