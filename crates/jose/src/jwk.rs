@@ -1,0 +1,412 @@
+//! JSON Web Keys (RFC 7517), public ones only, and their thumbprints (RFC 7638).
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use crate::algorithm::Algorithm;
+use crate::base64url;
+use crate::digest::sha256;
+use crate::json;
+
+pub mod set;
+
+pub use set::JwkSet;
+
+/// The longest RSA modulus read, in bytes (8192 bits).
+const LONGEST_MODULUS: usize = 1024;
+/// The shortest RSA modulus read, in bytes (2048 bits, RFC 7518 §3.3).
+const SHORTEST_MODULUS: usize = 256;
+/// The longest `kid` read, in bytes.
+const LONGEST_KID: usize = 512;
+/// Members that only private or symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4).
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// A public signature key. It is valid: a point on its curve, a modulus of an allowed size.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Jwk {
+    key: PublicKey,
+    kid: Option<String>,
+    alg: Option<Algorithm>,
+    signature_use: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum PublicKey {
+    /// P-256, the uncompressed point `04 || x || y`.
+    P256([u8; 65]),
+    /// Big-endian without leading zeros.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    Ed25519([u8; 32]),
+}
+
+impl Jwk {
+    /// A P-256 key from its uncompressed point, `04 || x || y` (SEC 1 §2.3.3).
+    ///
+    /// # Errors
+    ///
+    /// When it is not a point of the curve in that form.
+    pub fn p256(point: &[u8]) -> Result<Self, InvalidJwk> {
+        let point: [u8; 65] = point.try_into().map_err(|_| InvalidJwk::Member("x"))?;
+        if point[0] != 4 {
+            return Err(InvalidJwk::Member("x"));
+        }
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            .map_err(|_| InvalidJwk::NotOnCurve)?;
+        Ok(Self::of(PublicKey::P256(point)))
+    }
+
+    /// An RSA key from modulus and exponent, big-endian without leading zeros.
+    ///
+    /// # Errors
+    ///
+    /// When the modulus has not 2048 to 8192 bits, or the exponent is not odd, at least 3 and at
+    /// most 33 bits.
+    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Self, InvalidJwk> {
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+        let minimal = |number: &[u8]| number.first().is_some_and(|byte| *byte != 0);
+        if !(SHORTEST_MODULUS..=LONGEST_MODULUS).contains(&n.len()) || n[0] & 0x80 == 0 {
+            return Err(InvalidJwk::RsaSize);
+        }
+        if !odd(n) {
+            return Err(InvalidJwk::Member("n"));
+        }
+        if !minimal(e) || !odd(e) || e == [1] || e.len() > 5 {
+            return Err(InvalidJwk::Member("e"));
+        }
+        Ok(Self::of(PublicKey::Rsa {
+            n: n.to_vec(),
+            e: e.to_vec(),
+        }))
+    }
+
+    /// An Ed25519 key from its 32 octets (RFC 8037 §2).
+    ///
+    /// # Errors
+    ///
+    /// When they are not a public key.
+    pub fn ed25519(x: &[u8]) -> Result<Self, InvalidJwk> {
+        let x: [u8; 32] = x.try_into().map_err(|_| InvalidJwk::Member("x"))?;
+        ParsedPublicKey::new(&ED25519, x).map_err(|_| InvalidJwk::NotOnCurve)?;
+        Ok(Self::of(PublicKey::Ed25519(x)))
+    }
+
+    const fn of(key: PublicKey) -> Self {
+        Self {
+            key,
+            kid: None,
+            alg: None,
+            signature_use: false,
+        }
+    }
+
+    /// Adds a key id (RFC 7517 §4.5).
+    #[must_use]
+    pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
+        self.kid = Some(kid.into());
+        self
+    }
+
+    /// Adds the algorithm (RFC 7517 §4.4) and `use` = `sig`: the key then verifies nothing else.
+    #[must_use]
+    pub fn for_signatures(mut self, algorithm: Algorithm) -> Self {
+        self.alg = Some(algorithm);
+        self.signature_use = true;
+        self
+    }
+
+    /// Parses a JWK from JSON text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not JSON, or not a public signature key we can use.
+    pub fn parse(text: &[u8]) -> Result<Self, InvalidJwk> {
+        let members = json::parse_object(text).map_err(|_| InvalidJwk::NotAnObject)?;
+        Self::from_members(&members)
+    }
+
+    /// Reads a JWK that is a member of some other JSON: `jwk` of a header, `cnf.jwk` of a claim.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a public signature key we can use.
+    pub fn from_value(value: &Value) -> Result<Self, InvalidJwk> {
+        let members = value.as_object().ok_or(InvalidJwk::NotAnObject)?;
+        Self::from_members(members)
+    }
+
+    fn from_members(members: &Map<String, Value>) -> Result<Self, InvalidJwk> {
+        if PRIVATE_MEMBERS
+            .iter()
+            .any(|name| members.contains_key(*name))
+        {
+            return Err(InvalidJwk::Private);
+        }
+        let key = match (
+            text(members, "kty")?,
+            members.get("crv").and_then(Value::as_str),
+        ) {
+            ("EC", Some("P-256")) => {
+                let (x, y) = (coordinate(members, "x")?, coordinate(members, "y")?);
+                Self::p256(&[&[4], &x[..], &y[..]].concat())?
+            }
+            ("OKP", Some("Ed25519")) => Self::ed25519(&coordinate(members, "x")?)?,
+            ("RSA", None) => Self::rsa(
+                &octets(members, "n", LONGEST_MODULUS)?,
+                &octets(members, "e", 5)?,
+            )?,
+            _ => return Err(InvalidJwk::UnknownType),
+        };
+        key.with_metadata(members)
+    }
+
+    /// Reads the members every kind of key has (RFC 7517 §4).
+    fn with_metadata(mut self, members: &Map<String, Value>) -> Result<Self, InvalidJwk> {
+        if members.contains_key("use") {
+            if text(members, "use")? != "sig" {
+                return Err(InvalidJwk::NotForSignatures);
+            }
+            self.signature_use = true;
+        }
+        if let Some(operations) = members.get("key_ops") {
+            let operations = operations.as_array().ok_or(InvalidJwk::Member("key_ops"))?;
+            if !operations.iter().any(|operation| operation == "verify") {
+                return Err(InvalidJwk::NotForSignatures);
+            }
+        }
+        if members.contains_key("alg") {
+            let alg = Algorithm::parse(text(members, "alg")?).ok_or(InvalidJwk::UnknownType)?;
+            if !self.fits(alg) {
+                return Err(InvalidJwk::Member("alg"));
+            }
+            self.alg = Some(alg);
+        }
+        if members.contains_key("kid") {
+            let kid = text(members, "kid")?;
+            if kid.len() > LONGEST_KID {
+                return Err(InvalidJwk::Member("kid"));
+            }
+            self.kid = Some(kid.to_owned());
+        }
+        Ok(self)
+    }
+
+    /// The key id, if it has one.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The only algorithm the key says it is for, if it says so.
+    pub fn alg(&self) -> Option<Algorithm> {
+        self.alg
+    }
+
+    /// Whether signatures of this algorithm can be checked with this key: the type fits, and the
+    /// key does not name another algorithm.
+    pub fn permits(&self, algorithm: Algorithm) -> bool {
+        self.fits(algorithm) && self.alg.is_none_or(|only| only == algorithm)
+    }
+
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        matches!(
+            (&self.key, algorithm),
+            (PublicKey::P256(_), Algorithm::Es256)
+                | (PublicKey::Rsa { .. }, Algorithm::Rs256 | Algorithm::Ps256)
+                | (PublicKey::Ed25519(_), Algorithm::EdDsa)
+        )
+    }
+
+    /// Checks one signature. False for a signature of another key, message or algorithm.
+    pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if !self.permits(algorithm) {
+            return false;
+        }
+        match &self.key {
+            PublicKey::P256(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                .verify(message, signature)
+                .is_ok(),
+            PublicKey::Ed25519(x) => UnparsedPublicKey::new(&ED25519, x)
+                .verify(message, signature)
+                .is_ok(),
+            PublicKey::Rsa { n, e } => {
+                let parameters = match algorithm {
+                    Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
+                    _ => &RSA_PKCS1_2048_8192_SHA256,
+                };
+                RsaPublicKeyComponents { n, e }
+                    .verify(parameters, message, signature)
+                    .is_ok()
+            }
+        }
+    }
+
+    /// The SHA-256 thumbprint (RFC 7638 §3): the key's name in `jkt`, `cnf` and SHR `kid`.
+    pub fn thumbprint(&self) -> Thumbprint {
+        let canonical: String = match &self.key {
+            PublicKey::P256(point) => {
+                let (x, y) = (
+                    base64url::encode(&point[1..33]),
+                    base64url::encode(&point[33..]),
+                );
+                format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            PublicKey::Rsa { n, e } => {
+                let (n, e) = (base64url::encode(n), base64url::encode(e));
+                format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
+            }
+            PublicKey::Ed25519(x) => {
+                let x = base64url::encode(x);
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
+            }
+        };
+        Thumbprint(base64url::encode(&sha256(canonical.as_bytes())))
+    }
+
+    /// The key without `kid`, `alg` and `use`, as proofs embed it.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self::of(self.key.clone())
+    }
+}
+
+fn text<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, InvalidJwk> {
+    members
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or(InvalidJwk::Member(name))
+}
+
+fn octets(
+    members: &Map<String, Value>,
+    name: &'static str,
+    longest: usize,
+) -> Result<Vec<u8>, InvalidJwk> {
+    let octets = base64url::decode(text(members, name)?).map_err(|_| InvalidJwk::Member(name))?;
+    if octets.len() > longest {
+        return Err(InvalidJwk::Member(name));
+    }
+    Ok(octets)
+}
+
+/// Exactly 32 octets; leading zeros are kept (RFC 7518 §6.2.1.2).
+fn coordinate(members: &Map<String, Value>, name: &'static str) -> Result<[u8; 32], InvalidJwk> {
+    octets(members, name, 32)?
+        .try_into()
+        .map_err(|_| InvalidJwk::Member(name))
+}
+
+/// Members of the key type in lexicographic order, as thumbprints have them, then metadata.
+impl Serialize for Jwk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.key {
+            PublicKey::P256(point) => {
+                map.serialize_entry("crv", "P-256")?;
+                map.serialize_entry("kty", "EC")?;
+                map.serialize_entry("x", &base64url::encode(&point[1..33]))?;
+                map.serialize_entry("y", &base64url::encode(&point[33..]))?;
+            }
+            PublicKey::Rsa { n, e } => {
+                map.serialize_entry("e", &base64url::encode(e))?;
+                map.serialize_entry("kty", "RSA")?;
+                map.serialize_entry("n", &base64url::encode(n))?;
+            }
+            PublicKey::Ed25519(x) => {
+                map.serialize_entry("crv", "Ed25519")?;
+                map.serialize_entry("kty", "OKP")?;
+                map.serialize_entry("x", &base64url::encode(x))?;
+            }
+        }
+        if let Some(kid) = &self.kid {
+            map.serialize_entry("kid", kid)?;
+        }
+        if self.signature_use {
+            map.serialize_entry("use", "sig")?;
+        }
+        if let Some(alg) = self.alg {
+            map.serialize_entry("alg", alg.as_str())?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Debug for Jwk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwk")
+            .field("kid", &self.kid)
+            .field("thumbprint", &self.thumbprint())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A JWK thumbprint with SHA-256 (RFC 7638), base64url: 43 characters. Not a secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Thumbprint(String);
+
+impl Thumbprint {
+    /// Reads a thumbprint somebody else wrote (`dpop_jkt`, `cnf.jkt`, `cnf.kid`).
+    ///
+    /// # Errors
+    ///
+    /// When it is not base64url of 32 octets.
+    pub fn parse(text: &str) -> Result<Self, InvalidJwk> {
+        match base64url::decode(text) {
+            Ok(octets) if octets.len() == 32 => Ok(Self(text.to_owned())),
+            _ => Err(InvalidJwk::Member("jkt")),
+        }
+    }
+
+    /// The base64url text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why some JSON is no key for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJwk {
+    /// It is not a JSON object with distinct members.
+    #[error("the JWK is not a JSON object with distinct members")]
+    NotAnObject,
+    /// `kty`, `crv` or `alg` is one we do not use.
+    #[error("the JWK's type, curve or algorithm is not one of P-256, RSA and Ed25519")]
+    UnknownType,
+    /// It holds a private or symmetric key, which must never be sent.
+    #[error("the JWK holds a private or symmetric key")]
+    Private,
+    /// `use` or `key_ops` say it is for something else.
+    #[error("the JWK is not for verifying signatures")]
+    NotForSignatures,
+    /// A member is missing, of the wrong type, or not canonical.
+    #[error("the JWK's member {0} is missing or malformed")]
+    Member(&'static str),
+    /// The coordinates are not a point on the curve.
+    #[error("the JWK's coordinates are not a point on its curve")]
+    NotOnCurve,
+    /// The modulus is too short or too long.
+    #[error("the JWK's RSA modulus has not 2048 to 8192 bits")]
+    RsaSize,
+}
+
+#[cfg(test)]
+mod tests;
