@@ -1,14 +1,51 @@
 //! The engine's ports: every permission it needs, named by role.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use keyward_oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
+use keyward_oauth::time::UnixTime;
+use keyward_oauth::transport::HttpClient;
 
 use crate::account::AccountInfo;
 use crate::binding::{Binding, KeyProtection};
 use crate::error::AcquireTokenError;
 use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use crate::result::AuthenticationResult;
+
+mod keys;
+mod records;
+
+pub use keys::{BindingKey, BindingKeys, KeyError, KeyRef};
+pub use records::{Change, Record, RecordKey, RecordKind, RecordStore, StoreError};
+
+/// Everything the engine reaches the outside through.
+#[derive(Clone)]
+pub struct Ports {
+    /// The back channel to authorities.
+    pub http: Arc<dyn HttpClient>,
+    /// The vault.
+    pub records: Arc<dyn RecordStore>,
+    /// The keys refresh tokens are bound to.
+    pub keys: Arc<dyn BindingKeys>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub random: Arc<dyn Random>,
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now. May jump, forwards and backwards.
+    fn now(&self) -> UnixTime;
+}
+
+/// Draws randomness.
+pub trait Random: Send + Sync {
+    /// Fills `bytes` from a cryptographically secure source.
+    fn fill(&self, bytes: &mut [u8]);
+}
 
 /// Something that keeps refresh tokens and answers with access tokens: the broker's engine, or a
 /// proxy to a broker. Every future may be dropped; that cancels the request.

@@ -1,0 +1,75 @@
+//! Binding keys, as the engine sees them: P-256 keys that sign and never leave.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use keyward_oauth::jose::Jwk;
+
+use crate::binding::KeyProtection;
+
+/// Makes, opens and destroys binding keys. Keys are P-256 and sign ES256 (RFC 7518 §3.4).
+#[async_trait]
+pub trait BindingKeys: Send + Sync {
+    /// Where new keys live.
+    fn protection(&self) -> KeyProtection;
+
+    /// Makes a key. It is durable when this returns.
+    async fn create(&self) -> Result<KeyRef, KeyError>;
+
+    /// Opens a key for signing.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Lost`] when there is no such key any more; that is final.
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn BindingKey>, KeyError>;
+
+    /// Destroys a key; one that is gone already is no error.
+    async fn delete(&self, key: &KeyRef) -> Result<(), KeyError>;
+}
+
+/// A P-256 key that cannot be read, only used.
+#[async_trait]
+pub trait BindingKey: Send + Sync {
+    /// The public half, without `kid`, `use` and `alg`.
+    fn public_jwk(&self) -> &Jwk;
+
+    /// Signs `message` with ES256. The signature is `r || s`, 64 octets (RFC 7518 §3.4).
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+}
+
+/// Names a binding key. Opaque, no secret, safe to store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyRef(String);
+
+impl KeyRef {
+    /// A name given by a key store.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a binding key cannot be used.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// It is gone for good: deleted, TPM cleared or replaced, other device.
+    #[error("the binding key is lost: {0}")]
+    Lost(String),
+    /// It cannot be used now.
+    #[error("the binding key cannot be used: {0}")]
+    Unavailable(String),
+}
