@@ -3,7 +3,10 @@
 //! The broker and applications run this same engine with other adapters plugged into its
 //! [`ports`]. It knows neither D-Bus nor TPM, opens no socket and no file, and reads no clock.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod account;
+pub mod authority;
 pub mod binding;
 pub mod error;
 pub mod ports;

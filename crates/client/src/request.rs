@@ -14,9 +14,8 @@ use crate::account::AccountSelector;
 pub struct TokenRequest {
     /// The application's client id.
     pub client_id: ClientId,
-    /// The authority as the application named it; resolved by [`ports::Authorities`].
-    ///
-    /// [`ports::Authorities`]: crate::ports::Authorities
+    /// The authority as the application named it; resolved by
+    /// [`AuthorityRules`](crate::authority::AuthorityRules).
     pub authority: String,
     /// The scopes asked for. `openid profile offline_access` are added by the engine.
     pub scopes: Scopes,
