@@ -1,1 +1,62 @@
-//! keyward-config
+//! Configuration: layers, the origin of every value, and places.
+//!
+//! Layers, weakest first: built-in defaults, `/etc/keyward/config.toml`, the user's
+//! `$XDG_CONFIG_HOME/keyward/config.toml` (or the file `$KEYWARD_CONFIG` names), `KEYWARD_…`
+//! variables, flags, and what a program adds itself. What the administrator's file says under
+//! `require_*` and `[[authority]]` can only be tightened by the others.
+//!
+//! A broken file is an error value that names file and line; who runs with it decides what still
+//! works. Nothing here reads the process environment except [`Environment::of_process`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod authority;
+mod document;
+mod environment;
+mod error;
+mod explain;
+mod key;
+mod nearest;
+mod origin;
+mod places;
+mod settings;
+pub mod supervisor;
+
+pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOWN_HOSTS};
+pub use environment::{Environment, FlagName};
+pub use error::{ConfigError, Problem};
+pub use explain::Explanation;
+pub use origin::{FileLayer, Origin, Setting};
+pub use places::{PlaceError, Places};
+pub use settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
+
+/// Whether well-known hosts (Microsoft's sign-in hosts) may be mapped to another authority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Permit {
+    /// They may not. Every program but `keyward-dev`.
+    #[default]
+    ConfiguredOnly,
+    /// They may. Only `keyward-dev` passes this: it binds to loopback only and says what it is.
+    WellKnownHosts,
+}
+
+/// Reads every layer `environment` names.
+///
+/// # Errors
+///
+/// Everything that is wrong in any layer, each with its file and line or its variable. Nothing of
+/// a configuration with a problem is used: half of an administrator's file would be less than they
+/// asked for.
+pub fn load(environment: &Environment, permit: Permit) -> Result<Config, ConfigError> {
+    let mut draft = settings::Draft::new(environment, permit);
+    for (layer, path) in environment.config_files() {
+        draft.file(layer, &path);
+    }
+    draft.variables(environment);
+    draft.flags(environment);
+    draft.program(environment);
+    draft.finish()
+}
+
+#[cfg(test)]
+mod tests;

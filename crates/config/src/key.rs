@@ -1,0 +1,244 @@
+//! The table of keys: name, variable, meaning, how a value is read, how it is shown.
+
+use std::fmt;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::origin::{Origin, Setting};
+use crate::settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
+
+/// The variable that names a configuration file in place of the user's.
+pub(crate) const CONFIG_VARIABLE: &str = "KEYWARD_CONFIG";
+
+/// Variables of [`crate::Places`] and of file selection: known, but no keys of a file.
+pub(crate) const OTHER_VARIABLES: &[&str] =
+    &[CONFIG_VARIABLE, "KEYWARD_SOCKET", "KEYWARD_STATE_DIR"];
+
+/// Tables that hold keys of [`KEYS`].
+pub(crate) const TABLES: &[&str] = &["interactive", "user_agent"];
+
+/// Keys this version knows by name but does not act on. Ignoring one would be a promise broken
+/// without a word, so each is an error.
+pub(crate) const NOT_YET: &[(&str, &str)] = &[(
+    "policy",
+    "rules about callers are not supported by this version: remove the table, nothing in it would \
+     be enforced",
+)];
+
+/// One key.
+pub(crate) struct Key {
+    /// Dotted name.
+    pub name: &'static str,
+    /// The environment variable that sets it.
+    pub variable: &'static str,
+    /// What it does, one line.
+    pub doc: &'static str,
+    /// Reads a value into the configuration.
+    pub apply: fn(&mut Config, &Raw<'_>, &Origin) -> Result<(), String>,
+    /// The value in force as it would be written in a file.
+    pub show: fn(&Config) -> (String, Origin),
+}
+
+/// Every key, in the order `config check` lists them.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "log",
+        variable: "KEYWARD_LOG",
+        doc: "What is logged: error, warn, info, debug, trace, or per-module directives.",
+        apply: |config, raw, origin| {
+            config.log.set(raw.text()?.to_owned(), origin);
+            Ok(())
+        },
+        show: |config| quoted(&config.log),
+    },
+    Key {
+        name: "key_protection",
+        variable: "KEYWARD_KEY_PROTECTION",
+        doc: "Where new binding keys are made: \"software\".",
+        apply: |config, raw, origin| {
+            let choice = key_protection(raw.text()?)?;
+            config.key_protection.set(choice, origin);
+            Ok(())
+        },
+        show: |config| quoted(&config.key_protection),
+    },
+    Key {
+        name: "require_binding",
+        variable: "KEYWARD_REQUIRE_BINDING",
+        doc: "\"sender-constrained\" refuses authorities that cannot bind refresh tokens.",
+        apply: |config, raw, origin| {
+            let value = raw.one_of(RequiredBinding::ALL)?;
+            config.require_binding.tighten(value, origin)
+        },
+        show: |config| quoted(&config.require_binding),
+    },
+    Key {
+        name: "require_key_protection",
+        variable: "KEYWARD_REQUIRE_KEY_PROTECTION",
+        doc: "\"tpm\" refuses to work with keys that could leave the device.",
+        apply: |config, raw, origin| {
+            let value = raw.one_of(RequiredKeyProtection::ALL)?;
+            config.require_key_protection.tighten(value, origin)
+        },
+        show: |config| quoted(&config.require_key_protection),
+    },
+    Key {
+        name: "interactive.deadline_seconds",
+        variable: "KEYWARD_INTERACTIVE_DEADLINE_SECONDS",
+        doc: "How long a person may take to sign in; Microsoft's clients give up after 300.",
+        apply: |config, raw, origin| {
+            let seconds = raw.seconds(1..=3600)?;
+            config.interactive_deadline.set(seconds, origin);
+            Ok(())
+        },
+        show: |config| {
+            let deadline = &config.interactive_deadline;
+            (
+                deadline.value.as_secs().to_string(),
+                deadline.origin.clone(),
+            )
+        },
+    },
+    Key {
+        name: "user_agent.command",
+        variable: "KEYWARD_USER_AGENT_COMMAND",
+        doc: "The program that shows sign-in pages; {url} in it becomes the address. Empty: \
+              $BROWSER, then xdg-open.",
+        apply: |config, raw, origin| {
+            config.user_agent_command.set(command(raw)?, origin);
+            Ok(())
+        },
+        show: |config| {
+            let command = &config.user_agent_command;
+            (list(&command.value), command.origin.clone())
+        },
+    },
+];
+
+/// A value as found: in a file, or as the text of a variable or flag.
+pub(crate) enum Raw<'a> {
+    /// A value of a file.
+    Toml(&'a DeValue<'a>),
+    /// Text.
+    Text(&'a str),
+}
+
+impl Raw<'_> {
+    /// One line of printable text.
+    pub(crate) fn text(&self) -> Result<&str, String> {
+        let text = match self {
+            Self::Toml(DeValue::String(text)) => text.as_ref(),
+            Self::Toml(other) => return Err(format!("has to be text, not {}", kind_of(other))),
+            Self::Text(text) => text,
+        };
+        if text.chars().any(char::is_control) {
+            return Err("has control characters in it".to_owned());
+        }
+        Ok(text)
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self) -> Result<bool, String> {
+        match self {
+            Self::Toml(DeValue::Boolean(value)) => Ok(*value),
+            Self::Toml(other) => Err(format!("has to be true or false, not {}", kind_of(other))),
+            Self::Text(text) => text
+                .parse()
+                .map_err(|_| format!("has to be true or false, not \"{text}\"")),
+        }
+    }
+
+    /// Text or a list of texts.
+    pub(crate) fn texts(&self) -> Result<Vec<String>, String> {
+        let Self::Toml(DeValue::Array(items)) = self else {
+            return Ok(vec![self.text()?.to_owned()]);
+        };
+        items
+            .iter()
+            .map(|item| Raw::Toml(item.get_ref()).text().map(str::to_owned))
+            .collect()
+    }
+
+    /// One of these spellings.
+    pub(crate) fn one_of<T: Copy + fmt::Display>(&self, all: &[T]) -> Result<T, String> {
+        let text = self.text()?;
+        let found = all.iter().find(|value| value.to_string() == text);
+        found.copied().ok_or_else(|| {
+            let known: Vec<String> = all.iter().map(|value| format!("\"{value}\"")).collect();
+            format!("has to be {}, not \"{text}\"", known.join(" or "))
+        })
+    }
+
+    fn seconds(&self, range: std::ops::RangeInclusive<u64>) -> Result<Duration, String> {
+        let number = match self {
+            Self::Toml(DeValue::Integer(number)) => {
+                u64::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+            Self::Toml(_) => None,
+            Self::Text(text) => text.parse().ok(),
+        };
+        number
+            .filter(|seconds| range.contains(seconds))
+            .map(Duration::from_secs)
+            .ok_or_else(|| {
+                format!(
+                    "has to be a number of seconds from {} to {}",
+                    range.start(),
+                    range.end()
+                )
+            })
+    }
+}
+
+fn key_protection(text: &str) -> Result<KeyProtectionChoice, String> {
+    match text {
+        "software" => Ok(KeyProtectionChoice::Software),
+        "tpm" | "tpm-or-software" => Err(format!(
+            "\"{text}\" comes with the TPM feature, which this version does not have: only \
+             \"software\" can be chosen"
+        )),
+        other => Err(format!("has to be \"software\", not \"{other}\"")),
+    }
+}
+
+/// A command as a list of arguments, or as one text split at spaces.
+fn command(raw: &Raw<'_>) -> Result<Vec<String>, String> {
+    let command = match raw {
+        Raw::Toml(DeValue::Array(_)) => raw.texts()?,
+        _ => raw.text()?.split_whitespace().map(str::to_owned).collect(),
+    };
+    match command.first() {
+        Some(program) if program.is_empty() => Err("names an empty program".to_owned()),
+        Some(program) if program.contains("{url}") => {
+            Err("has to begin with a program, not with {url}".to_owned())
+        }
+        _ => Ok(command),
+    }
+}
+
+/// What kind of TOML value it is, for messages.
+pub(crate) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn quoted<T: fmt::Display>(setting: &Setting<T>) -> (String, Origin) {
+    (
+        toml::Value::String(setting.value.to_string()).to_string(),
+        setting.origin.clone(),
+    )
+}
+
+/// A list of texts as TOML.
+pub(crate) fn list(items: &[String]) -> String {
+    let items = items.iter().cloned().map(toml::Value::String).collect();
+    toml::Value::Array(items).to_string()
+}
