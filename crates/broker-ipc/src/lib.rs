@@ -4,6 +4,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod agent;
+mod broker1;
+mod dispatch;
+mod guard;
+mod in_flight;
+mod link;
 pub mod names;
+mod sasl;
 pub mod server;
 pub mod service;
+mod wire;
+
+pub use agent::AgentScope;

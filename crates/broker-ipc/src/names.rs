@@ -24,6 +24,8 @@ pub mod keyward {
     pub const USER_AGENT_PATH: &str = "/dev/keyward/UserAgent1";
     /// The user agent's interface.
     pub const USER_AGENT_INTERFACE: &str = "dev.keyward.UserAgent1";
+    /// What comes before a user agent's `Canceled`, `Unavailable` and `Listen`.
+    pub const USER_AGENT_ERROR_PREFIX: &str = "dev.keyward.UserAgent1.Error.";
     /// What comes before the kind in an error's name.
     pub const ERROR_PREFIX: &str = "dev.keyward.Error.";
 }

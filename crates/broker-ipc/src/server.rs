@@ -1,30 +1,279 @@
-//! The broker's end of the socket: `dev.keyward.Broker1`, peer to peer.
+//! The broker's end of its socket: `dev.keyward.Broker1`, peer to peer.
+//!
+//! The kernel says who is at the other end (`SO_PEERCRED`); only the broker's own user is let in.
+//! Everything that is done for a connection ends with it.
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::net::UnixListener;
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use zbus::message::Message;
+use zbus::{Connection, MessageStream};
 
-use crate::service::BrokerService;
+use keyward_client::error::AcquireTokenError;
+use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
-/// How much one caller, and all of them together, may ask for at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests in flight for one connection, or for one caller on a bus behind it.
-    pub per_caller: usize,
-    /// Requests in flight altogether.
-    pub total: usize,
-    /// Open connections.
-    pub connections: usize,
+use crate::agent::remote::RemoteAgent;
+use crate::agent::{AgentScope, Agents};
+use crate::broker1::{self, Envelope, Job, Method};
+use crate::dispatch::{self, Call, Handler};
+use crate::in_flight::InFlight;
+use crate::link;
+use crate::names::keyward::PATH;
+use crate::service::{BrokerService, Caller, Via};
+use crate::wire::WireError;
+use crate::wire::dict::Entries;
+
+pub use crate::in_flight::Limits;
+
+/// How long a new connection may take to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long to wait when no connection can be accepted because file descriptors ran out.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// Calls beyond the limit that may wait for their refusal.
+const REFUSALS: usize = 32;
+
+/// Serves callers on `listener` until `shutdown` is ready, then ends every request.
+///
+/// The listener's socket should have mode 0600 in a folder of mode 0700: who cannot connect need
+/// not be refused.
+///
+/// # Errors
+///
+/// When the listener itself breaks. What single connections do is no error.
+pub async fn serve(
+    listener: UnixListener,
+    service: Arc<dyn BrokerService>,
+    limits: Limits,
+    shutdown: impl Future,
+) -> io::Result<()> {
+    let server = Arc::new(Server {
+        service,
+        limits,
+        uid: rustix::process::getuid().as_raw(),
+        total: Arc::new(AtomicUsize::new(0)),
+        agents: Agents::default(),
+        next: AtomicU64::new(0),
+    });
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            _ = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if connections.len() < limits.connections => {
+                    connections.spawn(Arc::clone(&server).connection(stream));
+                }
+                Ok(_) => tracing::warn!("refused a connection: too many are open"),
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            },
+        }
+    }
+    connections.shutdown().await;
+    Ok(())
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            per_caller: 64,
-            total: 512,
-            connections: 256,
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
+}
+
+/// What all connections share.
+struct Server {
+    service: Arc<dyn BrokerService>,
+    limits: Limits,
+    uid: u32,
+    total: Arc<AtomicUsize>,
+    agents: Agents,
+    next: AtomicU64,
+}
+
+impl Server {
+    /// Serves one connection until it ends.
+    async fn connection(self: Arc<Self>, stream: UnixStream) {
+        let caller = match self.admit(&stream) {
+            Ok(caller) => caller,
+            Err(error) => {
+                tracing::warn!(%error, "refused a connection");
+                return;
+            }
+        };
+        let accepted = tokio::time::timeout(HANDSHAKE, link::accept(stream, self.uid)).await;
+        let incoming = match accepted {
+            Ok(Ok(incoming)) => incoming,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection did not get through the handshake");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!("a connection did not finish the handshake in time");
+                return;
+            }
+        };
+        let peer = Arc::new(Peer::new(Arc::clone(&self), caller, &incoming));
+        let number = peer.number;
+        dispatch::run(incoming, peer).await;
+        self.agents.withdraw(number);
+    }
+
+    /// Who is at the other end, if it is our own user.
+    fn admit(&self, stream: &UnixStream) -> io::Result<Caller> {
+        let credentials = stream.peer_cred()?;
+        if credentials.uid() != self.uid {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "it belongs to uid {}, not to {}",
+                    credentials.uid(),
+                    self.uid
+                ),
+            ));
         }
+        Ok(Caller {
+            uid: credentials.uid(),
+            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+            via: Via::Socket,
+        })
+    }
+}
+
+/// One connection.
+struct Peer {
+    server: Arc<Server>,
+    number: u64,
+    caller: Caller,
+    connection: Connection,
+    in_flight: Arc<InFlight>,
+    /// The agent offered on this connection.
+    agent: Mutex<Option<Arc<RemoteAgent>>>,
+}
+
+impl Peer {
+    fn new(server: Arc<Server>, caller: Caller, incoming: &MessageStream) -> Self {
+        Self {
+            number: server.next.fetch_add(1, Ordering::Relaxed),
+            connection: incoming.into(),
+            in_flight: InFlight::new(server.limits, Arc::clone(&server.total)),
+            agent: Mutex::default(),
+            caller,
+            server,
+        }
+    }
+
+    async fn answer(&self, call: &Call) -> zbus::Result<Message> {
+        if call.header().path().is_none_or(|path| *path != PATH) {
+            return call.fail_standard("UnknownObject", "there is no such object");
+        }
+        let Some(method) = Method::of(call) else {
+            return call.unknown_method();
+        };
+        match method {
+            Method::Cancel => {
+                return match broker1::cancelled_id(call) {
+                    Ok(id) => {
+                        self.in_flight.cancel(None, &id);
+                        call.reply(&())
+                    }
+                    Err(error) => call.fail(&error.in_request()),
+                };
+            }
+            Method::Version => return broker1::version(call),
+            _ => {}
+        }
+        let envelope = match Envelope::open(method, call, &self.caller) {
+            Ok(envelope) => envelope,
+            Err(error) => return call.fail(&error.in_request()),
+        };
+        let Some(request) = envelope.request else {
+            return match self.offer(envelope.offered_for.as_deref()) {
+                Ok(()) => call.reply(&Entries::new()),
+                Err(error) => call.fail(&error),
+            };
+        };
+        let caller = envelope.on_behalf_of.as_ref().unwrap_or(&self.caller);
+        let job = Job {
+            service: &*self.server.service,
+            in_flight: &self.in_flight,
+            caller,
+            counted_as: match &caller.via {
+                Via::Socket => "",
+                Via::Bus { unique_name } => unique_name,
+            },
+            id: envelope.id.as_deref(),
+            agent: self.agent(),
+        };
+        job.run(call, request).await
+    }
+
+    /// The agent for a request of this connection: its own, else the newest that is for everyone.
+    fn agent(&self) -> Arc<dyn UserAgent> {
+        let own = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*own {
+            Some(own) => Arc::clone(own) as Arc<dyn UserAgent>,
+            None => self
+                .server
+                .agents
+                .newest()
+                .unwrap_or_else(|| Arc::new(NoAgent)),
+        }
+    }
+
+    fn offer(&self, scope: Option<&str>) -> Result<(), AcquireTokenError> {
+        let scope = scope
+            .ok_or(WireError::Missing("for"))
+            .and_then(|text| {
+                AgentScope::parse(text)
+                    .ok_or_else(|| WireError::value("for", "is neither everyone nor own-requests"))
+            })
+            .map_err(|error| error.in_request())?;
+        let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
+        if scope == AgentScope::Everyone {
+            self.server.agents.offer(self.number, Arc::clone(&agent));
+        }
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        Ok(())
+    }
+}
+
+impl Handler for Peer {
+    fn call(self: Arc<Self>, call: Call) -> BoxFuture<'static, zbus::Result<Message>> {
+        Box::pin(async move { self.answer(&call).await })
+    }
+
+    fn objects(&self) -> &'static [(&'static str, &'static str)] {
+        &[(PATH, broker1::XML)]
+    }
+
+    fn capacity(&self) -> usize {
+        // A connection that forwards for others may use all there is.
+        self.server.limits.total + REFUSALS
+    }
+}
+
+/// Stands where nobody offered to show sign-ins.
+pub(crate) struct NoAgent;
+
+#[async_trait]
+impl UserAgent for NoAgent {
+    async fn prepare(&self, _show: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
+        Err(UserAgentError::Unavailable(
+            "no user agent is connected: keyward-session is not running, and the caller offered \
+             none"
+                .to_owned(),
+        ))
     }
 }

@@ -1,0 +1,234 @@
+//! `dev.keyward.Broker1`: a call becomes a request, an outcome becomes its reply. The same for
+//! the socket and for a bus; who calls and who shows sign-ins differs, and is the caller's part.
+
+use std::sync::Arc;
+
+use futures_util::future::Abortable;
+use zbus::message::Message;
+
+use keyward_client::account::AccountInfo;
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::oauth::identifiers::ClientId;
+use keyward_client::oauth::transport::UserAgent;
+use keyward_client::ports::{BrokerStatus, SignOutRequest};
+use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
+use keyward_client::result::AuthenticationResult;
+
+use crate::dispatch::Call;
+use crate::in_flight::InFlight;
+use crate::names::keyward::INTERFACE;
+use crate::service::{BrokerService, Caller};
+use crate::wire::dict::{Dict, Entries};
+use crate::wire::{self, WireError};
+
+/// The introspection data.
+pub(crate) const XML: &str = include_str!("../interfaces/dev.keyward.Broker1.xml");
+
+/// The version of this interface. Raised when something is added.
+const PROTOCOL: u64 = 1;
+
+/// A method of the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    AcquireTokenSilent,
+    AcquireTokenInteractive,
+    Accounts,
+    SignOut,
+    DpopProof,
+    Status,
+    Version,
+    OfferUserAgent,
+    Cancel,
+}
+
+impl Method {
+    const ALL: [(&'static str, Self); 9] = [
+        ("AcquireTokenSilent", Self::AcquireTokenSilent),
+        ("AcquireTokenInteractive", Self::AcquireTokenInteractive),
+        ("Accounts", Self::Accounts),
+        ("SignOut", Self::SignOut),
+        ("DpopProof", Self::DpopProof),
+        ("Status", Self::Status),
+        ("Version", Self::Version),
+        ("OfferUserAgent", Self::OfferUserAgent),
+        ("Cancel", Self::Cancel),
+    ];
+
+    /// The method a call is for, if it is one of this interface.
+    pub(crate) fn of(call: &Call) -> Option<Self> {
+        let header = call.header();
+        if header
+            .interface()
+            .is_some_and(|interface| *interface != INTERFACE)
+        {
+            return None;
+        }
+        let member = header.member()?;
+        Self::ALL
+            .into_iter()
+            .find(|(name, _)| *name == member.as_str())
+            .map(|(_, method)| method)
+    }
+}
+
+/// A request of a method that reaches the broker.
+pub(crate) enum Request {
+    Silent(SilentRequest),
+    Interactive(InteractiveRequest),
+    Accounts(ClientId),
+    SignOut(SignOutRequest),
+    DpopProof(DpopProofRequest),
+    Status,
+}
+
+enum Outcome {
+    Token(AuthenticationResult),
+    Accounts(Vec<AccountInfo>),
+    SignedOut,
+    Proof(String),
+    Status(BrokerStatus),
+}
+
+impl Request {
+    /// Reads the request of a method; `None` for the methods that are about the connection.
+    pub(crate) fn read(method: Method, dict: &Dict<'_>) -> Result<Option<Self>, WireError> {
+        Ok(Some(match method {
+            Method::AcquireTokenSilent => Self::Silent(wire::request::read_silent(dict)?),
+            Method::AcquireTokenInteractive => {
+                Self::Interactive(wire::request::read_interactive(dict)?)
+            }
+            Method::Accounts => Self::Accounts(wire::request::read_client_id(dict)?),
+            Method::SignOut => Self::SignOut(wire::request::read_sign_out(dict)?),
+            Method::DpopProof => Self::DpopProof(wire::request::read_dpop_proof(dict)?),
+            Method::Status => Self::Status,
+            Method::Version | Method::OfferUserAgent | Method::Cancel => return Ok(None),
+        }))
+    }
+
+    async fn perform(
+        self,
+        service: &dyn BrokerService,
+        caller: &Caller,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<Outcome, AcquireTokenError> {
+        Ok(match self {
+            Self::Silent(request) => {
+                Outcome::Token(service.acquire_token_silent(caller, request).await?)
+            }
+            Self::Interactive(request) => Outcome::Token(
+                service
+                    .acquire_token_interactive(caller, request, agent)
+                    .await?,
+            ),
+            Self::Accounts(client_id) => {
+                Outcome::Accounts(service.accounts(caller, &client_id).await?)
+            }
+            Self::SignOut(request) => {
+                service.sign_out(caller, request).await?;
+                Outcome::SignedOut
+            }
+            Self::DpopProof(request) => Outcome::Proof(service.dpop_proof(caller, request).await?),
+            Self::Status => Outcome::Status(service.status(caller).await?),
+        })
+    }
+}
+
+impl Outcome {
+    fn reply(&self, call: &Call) -> zbus::Result<Message> {
+        let mut entries = Entries::new();
+        match self {
+            Self::Token(result) => return call.reply(&wire::result::write(result)),
+            Self::Accounts(accounts) => return call.reply(&wire::status::write_accounts(accounts)),
+            Self::Status(status) => return call.reply(&wire::status::write(status)),
+            Self::SignedOut => {}
+            Self::Proof(proof) => {
+                entries.text("dpop_proof", proof);
+            }
+        }
+        call.reply(&entries)
+    }
+}
+
+/// What every call of this interface carries.
+pub(crate) struct Envelope {
+    /// The request; `None` for the methods that are about the connection.
+    pub(crate) request: Option<Request>,
+    /// The caller's name for the request.
+    pub(crate) id: Option<String>,
+    /// The caller behind the peer.
+    pub(crate) on_behalf_of: Option<Caller>,
+    /// For whom a user agent is offered.
+    pub(crate) offered_for: Option<String>,
+}
+
+impl Envelope {
+    /// Reads the dictionary of a call from `peer`.
+    pub(crate) fn open(method: Method, call: &Call, peer: &Caller) -> Result<Self, WireError> {
+        let body = call.message().body();
+        let dict: Dict<'_> = body.deserialize().map_err(|_| {
+            if call.is_too_large() {
+                WireError::TooLarge
+            } else {
+                WireError::Body("a{sv}")
+            }
+        })?;
+        Ok(Self {
+            request: Request::read(method, &dict)?,
+            id: dict.owned_text("request_id")?,
+            on_behalf_of: wire::caller::read(&dict, peer)?,
+            offered_for: dict.owned_text("for")?,
+        })
+    }
+}
+
+/// Somebody's request, ready to be worked on.
+pub(crate) struct Job<'a> {
+    pub(crate) service: &'a dyn BrokerService,
+    pub(crate) in_flight: &'a Arc<InFlight>,
+    pub(crate) caller: &'a Caller,
+    /// The name under which requests are counted and cancelled together.
+    pub(crate) counted_as: &'a str,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) agent: Arc<dyn UserAgent>,
+}
+
+impl Job<'_> {
+    /// Admits the request, works on it until it is done or cancelled, and writes the reply.
+    pub(crate) async fn run(self, call: &Call, request: Request) -> zbus::Result<Message> {
+        let admitted = self.in_flight.admit(self.counted_as, self.id, call.size());
+        let (_ticket, registration) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return call.fail(&error),
+        };
+        let work = request.perform(self.service, self.caller, self.agent);
+        match Abortable::new(work, registration).await {
+            Ok(Ok(outcome)) => outcome.reply(call),
+            Ok(Err(error)) => call.fail(&error),
+            Err(_) => call.fail(&cancelled()),
+        }
+    }
+}
+
+/// The reply to `Version`.
+pub(crate) fn version(call: &Call) -> zbus::Result<Message> {
+    let mut entries = Entries::new();
+    entries
+        .text("version", env!("CARGO_PKG_VERSION"))
+        .number("protocol", PROTOCOL);
+    call.reply(&entries)
+}
+
+/// The id in a call of `Cancel`.
+pub(crate) fn cancelled_id(call: &Call) -> Result<String, WireError> {
+    call.message()
+        .body()
+        .deserialize()
+        .map_err(|_| WireError::Body("s"))
+}
+
+pub(crate) fn cancelled() -> AcquireTokenError {
+    AcquireTokenError::new(
+        ErrorKind::ApplicationCanceled,
+        "the application cancelled the request",
+    )
+}

@@ -1,0 +1,41 @@
+//! Connections: a Unix socket, authenticated, guarded, and handed to zbus for its messages.
+//!
+//! zbus is used as a transport of messages only. The handshake, the limit on sizes, the answering
+//! of calls and everything about a bus are ours, because all of them are about what a stranger
+//! may do to us.
+
+use std::io;
+use std::num::NonZeroUsize;
+
+use tokio::net::UnixStream;
+use zbus::{Guid, MessageStream};
+
+use crate::guard::Guarded;
+use crate::sasl;
+
+/// How many received messages may wait for us. At most this many payloads of 1 MiB are held for
+/// one connection before nothing more is read from it.
+const QUEUE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Lets the process at the other end in, which is of user `uid`.
+pub(crate) async fn accept(mut stream: UnixStream, uid: u32) -> io::Result<MessageStream> {
+    let guid = Guid::generate();
+    let received = sasl::accept(&mut stream, uid, guid.as_str()).await?;
+    messages(Guarded::new(stream, received), guid).await
+}
+
+/// Joins the server at the other end, as user `uid`.
+pub(crate) async fn join(mut stream: UnixStream, uid: u32) -> io::Result<MessageStream> {
+    let received = sasl::authenticate(&mut stream, uid).await?;
+    messages(Guarded::new(stream, received), Guid::generate()).await
+}
+
+async fn messages(socket: Guarded, guid: Guid<'static>) -> io::Result<MessageStream> {
+    // "p2p" even on a bus: its first call, `Hello`, is made by `bus`.
+    zbus::connection::Builder::authenticated_socket(socket, guid)
+        .p2p()
+        .max_queued(QUEUE)
+        .build_message_stream()
+        .await
+        .map_err(io::Error::other)
+}
