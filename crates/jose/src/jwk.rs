@@ -209,6 +209,16 @@ impl Jwk {
         self.alg
     }
 
+    /// The algorithm this key signs with: the one it names, else the usual one of its type (RS256
+    /// for RSA).
+    pub fn algorithm(&self) -> Algorithm {
+        self.alg.unwrap_or(match self.key {
+            PublicKey::P256(_) => Algorithm::Es256,
+            PublicKey::Rsa { .. } => Algorithm::Rs256,
+            PublicKey::Ed25519(_) => Algorithm::EdDsa,
+        })
+    }
+
     /// Whether signatures of this algorithm can be checked with this key: the type fits, and the
     /// key does not name another algorithm.
     pub fn permits(&self, algorithm: Algorithm) -> bool {

@@ -13,6 +13,7 @@
 
 pub mod algorithm;
 pub mod base64url;
+pub mod constant_time;
 pub mod digest;
 pub mod json;
 pub mod jwk;

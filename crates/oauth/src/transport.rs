@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use url::Url;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 /// The back channel: one HTTP exchange with an authority.
@@ -107,6 +107,25 @@ pub enum TransportError {
     },
 }
 
+/// Whether a URL may be used on the back channel: `https`, or `http` to this machine.
+pub fn is_secure(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_loopback(url),
+        _ => false,
+    }
+}
+
+/// Whether a URL names this machine: `localhost`, 127.0.0.0/8 or `[::1]` (RFC 8252 §7.3, §8.3).
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// The front channel: something that can show a person an authorize URL.
 #[async_trait]
 pub trait UserAgent: Send + Sync {
@@ -172,4 +191,33 @@ pub enum UserAgentError {
     /// The redirect listener cannot be opened.
     #[error("the redirect listener cannot be opened: {0}")]
     Listen(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        let secure = |text: &str| is_secure(&Url::parse(text).unwrap());
+        for good in [
+            "https://a.example",
+            "http://localhost:1",
+            "http://127.0.0.9",
+            "http://[::1]",
+        ] {
+            assert!(secure(good), "{good}");
+        }
+        for bad in [
+            "http://a.example",
+            "http://localhost.evil.example",
+            "http://128.0.0.1",
+            "http://[::2]",
+            "ftp://localhost",
+            "file:///tmp",
+            "data:text/plain,a",
+        ] {
+            assert!(!secure(bad), "{bad}");
+        }
+    }
 }
