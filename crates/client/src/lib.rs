@@ -8,6 +8,7 @@
 pub mod account;
 pub mod authority;
 pub mod binding;
+mod cache;
 pub mod error;
 pub mod ports;
 pub mod request;

@@ -1,0 +1,220 @@
+//! The token cache: everything kept, in memory, indexed for a silent call.
+//!
+//! The cache never changes by itself. [`update`] turns what happened into a list of [`Edit`]s;
+//! the engine writes them to the vault, and only then the cache [absorbs](Cache::absorb) them. So
+//! memory never shows what a crash could take back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keyward_oauth::identifiers::ClientId;
+
+use crate::authority::{AuthorityKind, derived_tenant};
+use crate::ports::{Change, KeyRef, RecordKey, RecordKind};
+
+pub mod entity;
+pub mod format;
+pub mod grant;
+pub mod key;
+pub mod lookup;
+pub mod update;
+
+use entity::{Account, Entity, Environment};
+use grant::Grant;
+use key::{AccountKey, GrantKey};
+
+/// One change of the cache and of the vault.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// Keeps this, in place of what has the same key.
+    Put(Entity),
+    /// Forgets what has this key.
+    Delete(RecordKey),
+}
+
+impl Edit {
+    /// The same change for the vault.
+    pub fn to_change(&self) -> Change {
+        match self {
+            Self::Put(entity) => Change::Put(format::encode(entity)),
+            Self::Delete(key) => Change::Delete(key.clone()),
+        }
+    }
+}
+
+/// Everything kept.
+#[derive(Debug, Default)]
+pub struct Cache {
+    accounts: HashMap<AccountKey, Entry>,
+    environments: HashMap<ClientId, Vec<Environment>>,
+    /// Issuers in use, by the tenant GUID derived from them.
+    issuers: HashMap<String, Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    account: Arc<Account>,
+    grants: HashMap<ClientId, Grant>,
+}
+
+impl Cache {
+    /// Applies edits, in order. Returns the keys nothing refers to any more.
+    pub fn absorb(&mut self, edits: Vec<Edit>) -> Vec<KeyRef> {
+        let mut released = Vec::new();
+        for edit in edits {
+            match edit {
+                Edit::Put(entity) => released.extend(self.put(entity)),
+                Edit::Delete(key) => released.extend(self.delete(&key)),
+            }
+        }
+        released.sort_unstable();
+        released.dedup();
+        released.retain(|key| !self.refers_to(key));
+        released
+    }
+
+    fn put(&mut self, entity: Entity) -> Option<KeyRef> {
+        match entity {
+            Entity::Account(account) => {
+                self.put_account(account);
+                None
+            }
+            Entity::RefreshToken(token) => self.grant_mut(&token.grant)?.put_refresh_token(token),
+            Entity::AccessToken(token) => self.grant_mut(&token.grant)?.put_access_token(token),
+            Entity::IdToken(token) => {
+                let tokens = &mut self.grant_mut(&token.grant)?.id_tokens;
+                tokens.retain(|old| old.realm != token.realm);
+                tokens.push(token);
+                None
+            }
+            Entity::Environment(environment) => {
+                let client = environment.client.clone();
+                let known = self.environments.entry(client).or_default();
+                known.retain(|old| old.provider != environment.provider);
+                known.push(environment);
+                None
+            }
+        }
+    }
+
+    fn put_account(&mut self, account: Arc<Account>) {
+        if account.kind == AuthorityKind::OpenId {
+            let issuer = &account.key.provider;
+            let guid = derived_tenant(issuer).to_string();
+            self.issuers.insert(guid, Arc::clone(issuer));
+        }
+        match self.accounts.get_mut(&account.key) {
+            Some(entry) => entry.account = account,
+            None => {
+                let key = account.key.clone();
+                let grants = HashMap::new();
+                self.accounts.insert(key, Entry { account, grants });
+            }
+        }
+    }
+
+    /// The grant to put something in. `None`: its account is not here, so nothing of it may be.
+    fn grant_mut(&mut self, key: &GrantKey) -> Option<&mut Grant> {
+        let entry = self.accounts.get_mut(&key.account)?;
+        Some(entry.grants.entry(key.client.clone()).or_default())
+    }
+
+    fn delete(&mut self, key: &RecordKey) -> Vec<KeyRef> {
+        if key.kind == RecordKind::Environment {
+            if let Ok(client) = ClientId::parse(&key.client)
+                && let Some(known) = self.environments.get_mut(&client)
+            {
+                known.retain(|old| *old.provider != *key.detail);
+            }
+            return Vec::new();
+        }
+        let Some(account) = AccountKey::parse(&key.account) else {
+            return Vec::new();
+        };
+        if key.kind == RecordKind::Account {
+            let entry = self.accounts.remove(&account);
+            return entry.map(|entry| entry.keys()).unwrap_or_default();
+        }
+        let grant = ClientId::parse(&key.client)
+            .ok()
+            .and_then(|client| self.accounts.get_mut(&account)?.grants.get_mut(&client));
+        grant.map(|grant| grant.delete(key)).unwrap_or_default()
+    }
+
+    fn refers_to(&self, key: &KeyRef) -> bool {
+        let grants = self
+            .accounts
+            .values()
+            .flat_map(|entry| entry.grants.values());
+        grants.flat_map(Grant::keys).any(|used| used == key)
+    }
+
+    /// An account.
+    pub fn account(&self, key: &AccountKey) -> Option<&Arc<Account>> {
+        self.accounts.get(key).map(|entry| &entry.account)
+    }
+
+    /// Every account.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values().map(|entry| &entry.account)
+    }
+
+    /// What a client holds of an account.
+    pub fn grant(&self, account: &AccountKey, client: &ClientId) -> Option<&Grant> {
+        self.accounts.get(account)?.grants.get(client)
+    }
+
+    /// What anybody holds of an account.
+    pub fn grants(&self, account: &AccountKey) -> impl Iterator<Item = (&ClientId, &Grant)> {
+        self.accounts
+            .get(account)
+            .into_iter()
+            .flat_map(|entry| &entry.grants)
+    }
+
+    /// Everything a client holds.
+    pub fn grants_of<'a>(&'a self, client: &'a ClientId) -> impl Iterator<Item = &'a Grant> {
+        self.accounts
+            .values()
+            .filter_map(move |entry| entry.grants.get(client))
+    }
+
+    /// The issuer a tenant GUID was derived from, if it was used here.
+    pub fn issuer_of(&self, derived_tenant: &str) -> Option<Arc<str>> {
+        self.issuers.get(derived_tenant).cloned()
+    }
+
+    /// The host by which a client named a provider last.
+    pub fn environment(&self, client: &ClientId, provider: &str) -> Option<&Arc<str>> {
+        let known = self.environments.get(client)?;
+        known
+            .iter()
+            .find(|e| &*e.provider == provider)
+            .map(|e| &e.host)
+    }
+}
+
+impl Entry {
+    fn keys(&self) -> Vec<KeyRef> {
+        self.grants
+            .values()
+            .flat_map(Grant::keys)
+            .cloned()
+            .collect()
+    }
+}
+
+/// Orders what was loaded so that it can be absorbed: accounts first, then by age.
+pub fn load_order(entity: &Entity) -> (bool, u64) {
+    match entity {
+        Entity::Account(_) => (false, 0),
+        Entity::AccessToken(token) => (true, token.cached_at.as_secs()),
+        Entity::RefreshToken(token) => (true, token.issued_at.as_secs()),
+        Entity::IdToken(_) | Entity::Environment(_) => (true, 0),
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
