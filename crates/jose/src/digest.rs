@@ -15,10 +15,10 @@ mod tests {
 
     #[test]
     fn the_one_block_example_of_fips_180() {
-        let hex: String = sha256(b"abc").iter().map(|b| format!("{b:02x}")).collect();
+        // ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad
         assert_eq!(
-            hex,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            crate::base64url::encode(&sha256(b"abc")),
+            "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
         );
     }
 }

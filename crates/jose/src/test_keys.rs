@@ -1,5 +1,8 @@
 //! Keys and known answers the tests of this crate share.
 
+// Tests draw keys of their own; the crate itself draws nothing.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,

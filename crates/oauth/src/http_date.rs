@@ -23,11 +23,8 @@ pub fn parse(text: &str) -> Option<UnixTime> {
         .split([' ', '-'])
         .filter(|word| !word.is_empty())
         .collect();
-    let (day, month, year, time) = match words[..] {
-        [_, day, month, year, time, "GMT"] | [_, month, day, time, year] => {
-            (day, month, year, time)
-        }
-        _ => return None,
+    let ([_, day, month, year, time, "GMT"] | [_, month, day, time, year]) = words[..] else {
+        return None;
     };
     let number = |text: &str| match text.len() {
         1..=4 if text.bytes().all(|b| b.is_ascii_digit()) => text.parse::<u64>().ok(),

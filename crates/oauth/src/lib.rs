@@ -11,6 +11,8 @@
 //! reads the answer, and [`UnverifiedIdToken::verify`](id_token::UnverifiedIdToken::verify) says
 //! who signed in. Requests carry a [`dpop`] proof where the authority binds tokens to keys.
 
+// `uid` and `utid` are Entra's names.
+#![allow(clippy::similar_names)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod answer;
