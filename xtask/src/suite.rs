@@ -1,0 +1,70 @@
+//! `cargo xtask test`: every check, the end-to-end suite last.
+
+use crate::steps::{Outcome, Steps, cargo, must};
+use crate::{layers, notices, setup};
+
+/// Sets up, checks, tests. With `fast` everything but the end-to-end suite.
+///
+/// The end-to-end suite comes last, and nothing is printed after it, so that the test runner's
+/// closing line ends the output.
+pub fn run(fast: bool) -> Outcome {
+    let mut steps = Steps::new(if fast { 8 } else { 10 });
+    steps.step("setup", setup::run)?;
+    steps.step("format", || must(&mut cargo(&["fmt", "--all", "--check"])))?;
+    steps.step("layers and permissions", layers::run)?;
+    steps.step("third-party notices", || notices::run(true))?;
+    steps.step("clippy, warnings as errors", clippy)?;
+    steps.step("documentation, warnings as errors", documentation)?;
+    steps.step("documentation tests", || {
+        must(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))
+    })?;
+    steps.step("unit and component tests", unit_tests)?;
+    if fast {
+        return Ok(());
+    }
+    steps.step("the binary that ships, for the end-to-end tests", || {
+        must(&mut cargo(&["build", "--package", "keyward-dev"]))
+    })?;
+    steps.last("end-to-end tests", || {
+        must(&mut cargo(&[
+            "test",
+            "--package",
+            "keyward-e2e",
+            "--test",
+            "e2e",
+        ]))
+    })
+}
+
+fn clippy() -> Outcome {
+    must(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+/// Libraries only: binaries hold no public items, and `keyward` names both a library and a binary.
+fn documentation() -> Outcome {
+    must(
+        cargo(&["doc", "--workspace", "--no-deps", "--lib", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn unit_tests() -> Outcome {
+    must(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--exclude",
+        "keyward-e2e",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--quiet",
+    ]))
+}
