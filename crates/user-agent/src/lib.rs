@@ -1,1 +1,17 @@
-//! keyward-user-agent
+//! Shows a person the authorize URL in the system browser and waits for the redirect on a
+//! loopback address (RFC 8252 §7.3).
+//!
+//! This crate starts processes and listens on loopback; it sees the authorize URL and the
+//! redirect with its code, which is useless without the PKCE verifier the broker keeps.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod browser;
+mod launcher;
+mod listener;
+mod page;
+mod redirect_uri;
+mod request;
+
+pub use browser::SystemBrowser;
+pub use launcher::{InvalidCommand, Launcher};

@@ -1,0 +1,62 @@
+//! The user agent: a listener, then a browser, then the first redirect.
+
+use async_trait::async_trait;
+use url::Url;
+
+use keyward_oauth::transport::{Redirect, ShowOptions, Sitting, UserAgent, UserAgentError};
+
+use crate::launcher::Launcher;
+use crate::listener::Listener;
+
+/// The system browser with a loopback redirect.
+#[derive(Clone, Debug)]
+pub struct SystemBrowser {
+    launcher: Launcher,
+}
+
+impl SystemBrowser {
+    /// A browser started by this launcher.
+    pub fn new(launcher: Launcher) -> Self {
+        Self { launcher }
+    }
+
+    /// The browser of the environment: `$BROWSER`, else `xdg-open`.
+    pub fn from_environment() -> Self {
+        Self::new(Launcher::from_environment())
+    }
+}
+
+#[async_trait]
+impl UserAgent for SystemBrowser {
+    async fn prepare(&self, show: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
+        self.launcher.check()?;
+        let listener = Listener::open(show.redirect_uri.as_ref()).await?;
+        Ok(Box::new(BrowserSitting {
+            launcher: self.launcher.clone(),
+            listener,
+        }))
+    }
+}
+
+/// One sign-in: the listener is open, the browser not yet started.
+struct BrowserSitting {
+    launcher: Launcher,
+    listener: Listener,
+}
+
+#[async_trait]
+impl Sitting for BrowserSitting {
+    fn redirect_uri(&self) -> &Url {
+        self.listener.redirect_uri()
+    }
+
+    async fn show(self: Box<Self>, url: Url) -> Result<Redirect, UserAgentError> {
+        // The listener comes first: a quick browser must find it, and a launcher that only ends
+        // with the browser must not hold up the redirect.
+        let failed = self.launcher.open(url);
+        tokio::select! {
+            redirect = self.listener.redirect() => redirect,
+            error = failed => Err(error),
+        }
+    }
+}

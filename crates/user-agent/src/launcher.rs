@@ -1,0 +1,204 @@
+//! Starting the browser. Never through a shell, and the URL never reaches a log.
+
+use std::env;
+use std::ffi::OsString;
+use std::future::pending;
+use std::process::Stdio;
+
+use tokio::process::Command;
+use url::Url;
+
+use keyward_oauth::transport::UserAgentError;
+
+/// How the browser is started.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// Tried in this order until one starts and does not report failure.
+    commands: Vec<CommandLine>,
+    /// Why there are none.
+    reason: &'static str,
+}
+
+/// A program with its arguments; the placeholder is replaced by the URL.
+#[derive(Clone, Debug)]
+struct CommandLine {
+    words: Vec<String>,
+    placeholder: &'static str,
+}
+
+/// A browser command that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the browser command is empty: name a program, and {{url}} where the address goes")]
+pub struct InvalidCommand;
+
+const NO_DISPLAY: &str = "there is neither $BROWSER nor a display (DISPLAY, WAYLAND_DISPLAY); \
+    set $BROWSER, or user_agent.command in the configuration";
+
+impl Launcher {
+    /// A command with `{url}` where the address goes; without the placeholder the address becomes
+    /// the last argument.
+    ///
+    /// # Errors
+    ///
+    /// When it names no program.
+    pub fn command(words: Vec<String>) -> Result<Self, InvalidCommand> {
+        if words.first().is_none_or(String::is_empty) {
+            return Err(InvalidCommand);
+        }
+        Ok(Self {
+            commands: vec![CommandLine {
+                words,
+                placeholder: "{url}",
+            }],
+            reason: "",
+        })
+    }
+
+    /// `$BROWSER` (a list separated by colons, `%s` where the address goes), else `xdg-open` if
+    /// there is a display.
+    pub fn from_environment() -> Self {
+        let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty());
+        let display = set("DISPLAY").is_some() || set("WAYLAND_DISPLAY").is_some();
+        let browser = set("BROWSER").and_then(|list| list.into_string().ok());
+        Self::of(browser.as_deref(), display)
+    }
+
+    fn of(browser: Option<&str>, display: bool) -> Self {
+        let line = |text: &str| CommandLine {
+            words: text.split_ascii_whitespace().map(str::to_owned).collect(),
+            placeholder: "%s",
+        };
+        let mut commands: Vec<CommandLine> =
+            browser.unwrap_or_default().split(':').map(line).collect();
+        commands.retain(|command| !command.words.is_empty());
+        if commands.is_empty() && display {
+            commands.push(line("xdg-open"));
+        }
+        Self {
+            commands,
+            reason: NO_DISPLAY,
+        }
+    }
+
+    /// Whether there is anything to start.
+    pub(crate) fn check(&self) -> Result<(), UserAgentError> {
+        if self.commands.is_empty() {
+            return Err(UserAgentError::Unavailable(self.reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Starts the browser. Ends only when no command could show the address: a launcher that
+    /// leaves with success has handed it to a browser.
+    pub(crate) async fn open(&self, url: Url) -> UserAgentError {
+        let mut reasons = Vec::new();
+        for command in &self.commands {
+            match command.run(&url).await {
+                Ok(()) => return pending().await,
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        UserAgentError::Unavailable(format!(
+            "{}; set $BROWSER, or user_agent.command in the configuration",
+            reasons.join(", ")
+        ))
+    }
+}
+
+impl CommandLine {
+    /// Runs the command to its end, which for a browser may be long after the redirect. Dropping
+    /// the future leaves the browser alone: it may have other windows open.
+    async fn run(&self, url: &Url) -> Result<(), String> {
+        // INVARIANT: both constructors drop command lines without a first word.
+        let (program, arguments) = (&self.words[0], &self.words[1..]);
+        let mut command = Command::new(program);
+        let mut placed = false;
+        for argument in arguments {
+            placed |= argument.contains(self.placeholder);
+            command.arg(argument.replace(self.placeholder, url.as_str()));
+        }
+        if !placed {
+            command.arg(url.as_str());
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // A group of its own: Ctrl-C in the terminal ends the sign-in, not the browser.
+        command.process_group(0);
+        tracing::debug!(program, "starting the browser");
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("{program} cannot be started ({error})"))?;
+        match child.wait().await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{program} ended with {status}")),
+            Err(error) => Err(format!("{program} cannot be waited for ({error})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    fn url() -> Url {
+        Url::parse("https://as.example/authorize?state=1&x='$(id)'").unwrap()
+    }
+
+    /// A program that writes its arguments to a file and succeeds or fails.
+    fn program(folder: &Path, name: &str, status: u8) -> String {
+        let (path, out) = (folder.join(name), folder.join(format!("{name}.out")));
+        let script = format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$@\" > {0}.part && mv {0}.part {0}\nexit {status}\n",
+            out.display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    #[tokio::test]
+    async fn the_address_goes_where_the_placeholder_is_and_through_no_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let browser = program(folder.path(), "browser", 3);
+        let words = vec![browser, "--at={url}".to_owned(), "last".to_owned()];
+        let error = Launcher::command(words).unwrap().open(url()).await;
+        let arguments = fs::read_to_string(folder.path().join("browser.out")).unwrap();
+        assert_eq!(arguments, format!("--at={}\nlast\n", url()));
+        assert!(error.to_string().contains("exit status: 3"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_next_browser_of_the_list_is_tried_when_one_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            program(folder.path(), "a", 1),
+            program(folder.path(), "b", 1),
+        );
+        let list = format!("{first} %s:/nonexistent/browser:{second}");
+        let error = Launcher::of(Some(&list), false)
+            .open(url())
+            .await
+            .to_string();
+        assert!(folder.path().join("b.out").exists());
+        assert!(
+            error.contains("/nonexistent/browser cannot be started"),
+            "{error}"
+        );
+        assert!(
+            !error.contains("state"),
+            "the address must not be in an error"
+        );
+    }
+
+    #[test]
+    fn without_browser_and_display_nothing_is_started() {
+        assert!(Launcher::of(None, false).check().is_err());
+        assert!(Launcher::of(None, true).check().is_ok());
+        assert!(Launcher::command(vec![]).is_err());
+    }
+}
