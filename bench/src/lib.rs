@@ -1,1 +1,0 @@
-//! keyward-bench

@@ -1,0 +1,66 @@
+//! Measured durations and what they say.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Durations of one case, in microseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    /// Adds one duration.
+    pub fn push(&mut self, duration: Duration) {
+        self.0.push(duration.as_secs_f64() * 1e6);
+    }
+
+    /// Adds those of another run.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The median.
+    pub fn p50(&self) -> f64 {
+        self.percentile(50)
+    }
+
+    /// The 99th percentile.
+    pub fn p99(&self) -> f64 {
+        self.percentile(99)
+    }
+
+    fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(index).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Times `count` calls, one after the other.
+///
+/// # Errors
+///
+/// The first call's that failed.
+pub async fn repeat<F, Fut, E>(count: usize, mut call: F) -> Result<Samples, E>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+{
+    let mut samples = Samples::default();
+    for _ in 0..count {
+        let start = Instant::now();
+        call().await?;
+        samples.push(start.elapsed());
+    }
+    Ok(samples)
+}
