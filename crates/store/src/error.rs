@@ -1,0 +1,51 @@
+//! What a failure of the database or the operating system is called.
+
+use std::io;
+use std::path::Path;
+
+use keyward_client::ports::StoreError;
+use rusqlite::ErrorCode;
+
+/// Names a failure of SQLite.
+pub(crate) fn of_database(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StoreError::InUse("another program has the database open".to_owned())
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Damaged(format!("the database is damaged ({error})"))
+        }
+        _ => StoreError::Io(error.to_string()),
+    }
+}
+
+/// Names a failure of the operating system.
+pub(crate) fn of_io(action: &str, path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+        _ => StoreError::Io(format!("cannot {action} {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_the_operating_system_says_keeps_its_name() {
+        let name = |errno: Errno| of_io("write", Path::new("/v"), &errno.into());
+        assert_eq!(name(Errno::NOSPC), StoreError::Full);
+        assert_eq!(name(Errno::DQUOT), StoreError::Full);
+        assert_eq!(name(Errno::ROFS), StoreError::ReadOnly);
+        let other = name(Errno::ACCESS).to_string();
+        assert!(
+            other.contains("cannot write /v: Permission denied"),
+            "{other}"
+        );
+    }
+}

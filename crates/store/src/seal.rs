@@ -1,0 +1,261 @@
+//! How a record is sealed.
+//!
+//! ```text
+//! name   = HMAC-SHA256(name key, key)            key = kind, account, client, detail,
+//! sealed = version || nonce || ciphertext || tag       each with its length in front
+//! plaintext       = key || value
+//! associated data = version || vault id || name
+//! ```
+//!
+//! The row shows no user name: only a keyed hash. The hash is bound to the sealed record as
+//! associated data and recomputed from the key inside it, so a record can be put neither in another
+//! record's place nor in another vault.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk};
+use aws_lc_rs::hmac;
+use keyward_client::ports::{Record, RecordKey, RecordKind};
+use zeroize::Zeroizing;
+
+/// Format of a sealed record.
+const VERSION: u8 = 1;
+
+/// Bytes of a vault's random id.
+pub(crate) const VAULT_ID: usize = 16;
+
+/// Bytes of a data key.
+pub(crate) const DATA_KEY: usize = 32;
+
+/// The keyed hash of a record's key: its place in the database.
+pub(crate) type Name = [u8; 32];
+
+/// The keys of one vault.
+pub(crate) struct Seal {
+    records: LessSafeKey,
+    names: hmac::Key,
+    vault_id: [u8; VAULT_ID],
+}
+
+/// The cryptographic library refused; it has no reason to.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
+impl Seal {
+    /// Derives the keys for records and names from the data key (RFC 5869).
+    pub(crate) fn new(
+        data_key: &[u8; DATA_KEY],
+        vault_id: [u8; VAULT_ID],
+    ) -> Result<Self, Refused> {
+        // The data key is uniformly random, so it is a pseudorandom key already.
+        let prk = Prk::new_less_safe(HKDF_SHA256, data_key);
+        let records = prk
+            .expand(&[b"keyward 1 records"], &AES_256_GCM)
+            .map_err(|_| Refused)?;
+        let names = prk
+            .expand(&[b"keyward 1 names"], hmac::HMAC_SHA256)
+            .map_err(|_| Refused)?;
+        Ok(Self {
+            records: LessSafeKey::new(UnboundKey::from(records)),
+            names: hmac::Key::from(names),
+            vault_id,
+        })
+    }
+
+    /// Where the record with this key is.
+    pub(crate) fn name(&self, key: &RecordKey) -> Name {
+        self.name_of_encoded(&encode(key))
+    }
+
+    fn name_of_encoded(&self, key: &[u8]) -> Name {
+        let mut name = Name::default();
+        name.copy_from_slice(hmac::sign(&self.names, key).as_ref());
+        name
+    }
+
+    /// Seals a record. The nonce is random: 96 bits allow 2^32 seals under one key (NIST SP
+    /// 800-38D §8.3), a rotation every second for 136 years.
+    pub(crate) fn seal(&self, record: &Record) -> Result<(Name, Vec<u8>), Refused> {
+        let key = encode(&record.key);
+        let name = self.name_of_encoded(&key);
+        let mut nonce = [0; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Refused)?;
+        let length = key.len() + record.value.len();
+        let mut text = Zeroizing::new(Vec::with_capacity(length + AES_256_GCM.tag_len()));
+        text.extend_from_slice(&key);
+        text.extend_from_slice(&record.value);
+        self.records
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                self.associated_data(&name),
+                &mut *text,
+            )
+            .map_err(|_| Refused)?;
+        Ok((name, [&[VERSION], nonce.as_slice(), &text].concat()))
+    }
+
+    /// Opens what stands at `name`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in plain words.
+    pub(crate) fn open(&self, name: &[u8], sealed: &[u8]) -> Result<Record, &'static str> {
+        const CHANGED: &str = "it was changed, or sealed by another key or for another place";
+        let name = Name::try_from(name).map_err(|_| CHANGED)?;
+        let (version, rest) = sealed.split_first().ok_or("it is empty")?;
+        if *version != VERSION {
+            return Err("it is of an unknown format");
+        }
+        let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or(CHANGED)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CHANGED)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let opened = self
+            .records
+            .open_in_place(nonce, self.associated_data(&name), &mut text)
+            .map_err(|_| CHANGED)?;
+        let (key, value) = decode(opened).ok_or("its content is malformed")?;
+        if self.name(&key) != name {
+            return Err(CHANGED);
+        }
+        Ok(Record {
+            key,
+            value: Zeroizing::new(value.to_vec()),
+        })
+    }
+
+    fn associated_data(&self, name: &Name) -> Aad<Vec<u8>> {
+        Aad::from([&[VERSION], self.vault_id.as_slice(), name].concat())
+    }
+}
+
+/// Every field with its length in front, so that no two keys have the same encoding.
+fn encode(key: &RecordKey) -> Vec<u8> {
+    let fields = [key.kind.as_str(), &key.account, &key.client, &key.detail];
+    let mut encoded = Vec::with_capacity(fields.iter().map(|field| 4 + field.len()).sum());
+    for field in fields {
+        // A field of 4 GiB would not fit a record in the first place.
+        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
+        encoded.extend_from_slice(&length.to_be_bytes());
+        encoded.extend_from_slice(field.as_bytes());
+    }
+    encoded
+}
+
+/// Splits a key off the front.
+fn decode(text: &[u8]) -> Option<(RecordKey, &[u8])> {
+    let (kind, rest) = decode_field(text)?;
+    let (account, rest) = decode_field(rest)?;
+    let (client, rest) = decode_field(rest)?;
+    let (detail, value) = decode_field(rest)?;
+    let key = RecordKey {
+        kind: RecordKind::parse(kind)?,
+        account: account.to_owned(),
+        client: client.to_owned(),
+        detail: detail.to_owned(),
+    };
+    Some((key, value))
+}
+
+fn decode_field(text: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = text.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (field, rest) = rest.split_at_checked(length)?;
+    Some((std::str::from_utf8(field).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(account: &str, detail: &str) -> Record {
+        Record {
+            key: RecordKey {
+                kind: RecordKind::RefreshToken,
+                account: account.to_owned(),
+                client: "client".to_owned(),
+                detail: detail.to_owned(),
+            },
+            value: Zeroizing::new(b"{\"secret\":\"s3cret\"}".to_vec()),
+        }
+    }
+
+    fn seal() -> Seal {
+        Seal::new(&[1; DATA_KEY], [2; VAULT_ID]).unwrap()
+    }
+
+    #[test]
+    fn a_record_opens_where_it_was_sealed_and_nowhere_else() {
+        let record = record("a", "d");
+        let (name, sealed) = seal().seal(&record).unwrap();
+        let opened = seal().open(&name, &sealed).unwrap();
+        assert_eq!(opened.key, record.key);
+        assert_eq!(opened.value, record.value);
+
+        let (other_name, _) = seal().seal(&self::record("b", "d")).unwrap();
+        assert!(seal().open(&other_name, &sealed).is_err());
+        assert!(seal().open(&name[..31], &sealed).is_err());
+        let elsewhere = [
+            Seal::new(&[9; DATA_KEY], [2; VAULT_ID]),
+            Seal::new(&[1; DATA_KEY], [9; VAULT_ID]),
+        ];
+        for other in elsewhere {
+            assert!(other.unwrap().open(&name, &sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn two_seals_of_one_record_differ_but_for_the_name() {
+        let [a, b] = [(); 2].map(|()| seal().seal(&record("a", "d")).unwrap());
+        assert_eq!(a.0, b.0);
+        assert_ne!(a.1, b.1);
+    }
+
+    #[test]
+    fn fields_cannot_flow_into_each_other() {
+        assert_ne!(
+            seal().name(&record("a", "bc").key),
+            seal().name(&record("ab", "c").key)
+        );
+    }
+
+    #[test]
+    fn every_changed_or_missing_byte_is_noticed() {
+        let (name, sealed) = seal().seal(&record("a", "d")).unwrap();
+        for index in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[index] ^= 0x40;
+            assert!(seal().open(&name, &changed).is_err(), "byte {index}");
+            assert!(
+                seal().open(&name, &sealed[..index]).is_err(),
+                "length {index}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_opening_panic(
+            name in prop::collection::vec(any::<u8>(), 0..40),
+            sealed in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            prop_assert!(seal().open(&name, &sealed).is_err());
+        }
+
+        #[test]
+        fn no_plaintext_makes_decoding_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Some((key, value)) = decode(&text) {
+                prop_assert_eq!([encode(&key).as_slice(), value].concat(), text);
+            }
+        }
+
+        #[test]
+        fn every_key_is_read_back(account in ".*", client in ".*", detail in ".*") {
+            let key = RecordKey { kind: RecordKind::IdToken, account, client, detail };
+            let encoded = encode(&key);
+            let (decoded, rest) = decode(&encoded).unwrap();
+            prop_assert_eq!(decoded, key);
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A device, as far as a vault needs one: something that wraps its data key.
+
+// Each test file uses its own part.
+#![allow(dead_code)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use keyward_client::ports::{Change, Record, RecordKey, RecordKind, RecordStore, StoreError};
+use keyward_store::{KeyWrap, Vault, WrapError};
+use zeroize::Zeroizing;
+
+/// A device with a key of its own. The nonce is fixed: each wraps one data key only.
+pub struct Device(pub u8);
+
+impl Device {
+    fn key(&self) -> LessSafeKey {
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[self.0; 32]).unwrap())
+    }
+}
+
+impl KeyWrap for Device {
+    fn wrap(&self, key: &[u8], context: &[u8]) -> Result<Vec<u8>, WrapError> {
+        let mut wrapped = key.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        self.key()
+            .seal_in_place_append_tag(nonce, Aad::from(context), &mut wrapped)
+            .unwrap();
+        Ok(wrapped)
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+        let mut key = wrapped.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        match self
+            .key()
+            .open_in_place(nonce, Aad::from(context), &mut key)
+        {
+            Ok(key) => Ok(Zeroizing::new(key.to_vec())),
+            Err(_) => Err(WrapError("sealed by another device".to_owned())),
+        }
+    }
+}
+
+pub fn private_dir() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .unwrap()
+}
+
+pub fn open(folder: &Path) -> Result<Vault, StoreError> {
+    Vault::open(folder, Box::new(Device(1)))
+}
+
+pub fn key(kind: RecordKind, account: &str, detail: &str) -> RecordKey {
+    RecordKey {
+        kind,
+        account: account.to_owned(),
+        client: "00000000-aaaa-bbbb-cccc-000000000000".to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+pub fn put(account: &str, detail: &str, value: &str) -> Change {
+    Change::Put(Record {
+        key: key(RecordKind::RefreshToken, account, detail),
+        value: Zeroizing::new(value.as_bytes().to_vec()),
+    })
+}
+
+/// `ACCOUNT/DETAIL=VALUE` of every readable record, sorted, and every error.
+pub async fn contents(vault: &Vault) -> (Vec<String>, Vec<StoreError>) {
+    let mut readable = Vec::new();
+    let mut errors = Vec::new();
+    for record in vault.load().await.unwrap() {
+        match record {
+            Ok(Record { key, value }) => {
+                let value = String::from_utf8(value.to_vec()).unwrap();
+                readable.push(format!("{}/{}={value}", key.account, key.detail));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    readable.sort();
+    (readable, errors)
+}
