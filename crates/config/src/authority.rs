@@ -22,12 +22,17 @@ pub const WELL_KNOWN_HOSTS: &[&str] = &[
     "login.microsoftonline.us",
     "login.usgovcloudapi.net",
     "login-us.microsoftonline.com",
+    "login.microsoftonline.de",
+    "login.sovcloud-identity.fr",
+    "login.sovcloud-identity.de",
+    "login.sovcloud-identity.sg",
 ];
 
 /// A configured authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// Authority URLs of applications that mean this one, each `https://HOST/FIRST-SEGMENT`.
+    /// Authority URLs of applications that mean this one. Microsoft's runtime keeps only host and
+    /// first path segment of what an application says.
     pub matches: Vec<String>,
     /// The issuer, exactly as its metadata spells it.
     pub issuer: String,
@@ -35,7 +40,8 @@ pub struct Authority {
     pub kind: AuthorityKind,
     /// Whether refresh tokens are bound by DPoP.
     pub dpop: DpopUse,
-    /// Whether a new sign-in is followed by proof that the binding holds.
+    /// Whether a new sign-in is followed by proof that the binding holds. Only for authorities that
+    /// do not revoke a grant because a proof was wrong.
     pub verify_binding: bool,
     /// Where it was configured.
     pub origin: Origin,
@@ -145,7 +151,7 @@ impl Stated {
         read.map_err(|message| format!("`{name}` {message}"))
     }
 
-    /// Host and first segment of each `match`, and proof that the issuer can be one.
+    /// Each `match` in the form that compares. Fails also when the issuer cannot be one.
     fn names(&self, permit: Permit) -> Result<Vec<Name>, String> {
         if let Some(issuer) = &self.issuer {
             Name::of_issuer(issuer)?;
@@ -211,17 +217,25 @@ impl Authority {
         })
     }
 
-    /// Whether an entry with these matches and this issuer speaks of this authority. What the
-    /// administrator configured by issuer alone may not be caught by somebody else's `match`.
+    /// Whether an entry with these matches and this issuer speaks of this authority. No name by
+    /// which applications reach what the administrator configured may be caught by somebody else's
+    /// `match`.
     fn is_named_by(&self, names: &[Name], issuer: Option<&str>) -> bool {
+        if issuer == Some(self.issuer.as_str()) {
+            return true;
+        }
         let protected = self.origin.is_administrator();
-        let own = protected.then(|| Name::of_issuer(&self.issuer).ok());
-        let matches = self.matches.iter();
-        issuer == Some(self.issuer.as_str())
-            || matches
-                .filter_map(|text| Name::of_match(text, Permit::WellKnownHosts).ok())
-                .chain(own.flatten())
-                .any(|name| names.contains(&name))
+        let own_matches = self.matches.iter();
+        let own_issuer = protected.then_some(&self.issuer);
+        let own_names: Vec<Name> = own_matches
+            .chain(own_issuer)
+            .filter_map(|text| Name::parse(text).ok())
+            .collect();
+        names.iter().any(|name| {
+            own_names
+                .iter()
+                .any(|own| own == name || (protected && own.overlaps(name)))
+        })
     }
 
     /// Takes what is stricter, refuses what is not.
@@ -276,43 +290,31 @@ impl Stated {
     }
 }
 
-/// What applications can tell apart: host and first path segment. Microsoft's runtime keeps no
-/// more of an authority, and drops the port.
+/// A URL by which applications name an authority, in the form that compares: no port, no trailing
+/// slash, no `/v2.0`, no difference in case.
 #[derive(PartialEq, Eq)]
 struct Name {
     host: String,
-    segment: String,
+    path: String,
 }
 
 impl Name {
     fn of_match(text: &str, permit: Permit) -> Result<Self, String> {
-        let refused = |why: &str| Err(format!("`match` \"{text}\" {why}"));
-        let name = match Self::parse(text) {
-            Ok((name, 1)) => name,
-            Ok(_) => {
-                return refused(
-                    "has to be host and first path segment, as in \"https://sign-in.example/app\"",
-                );
-            }
-            Err(why) => return refused(why),
-        };
+        let name = Self::parse(text).map_err(|why| format!("`match` \"{text}\" {why}"))?;
         if permit != Permit::WellKnownHosts && WELL_KNOWN_HOSTS.contains(&name.host.as_str()) {
-            return refused(
-                "is a host of Microsoft's, which cannot be mapped to another authority",
-            );
+            return Err(format!(
+                "`match` \"{text}\" is on a host of Microsoft's, which cannot be mapped to another \
+                 authority"
+            ));
         }
         Ok(name)
     }
 
     fn of_issuer(text: &str) -> Result<Self, String> {
-        match Self::parse(text) {
-            Ok((name, _)) => Ok(name),
-            Err(why) => Err(format!("`issuer` \"{text}\" {why}")),
-        }
+        Self::parse(text).map_err(|why| format!("`issuer` \"{text}\" {why}"))
     }
 
-    /// Reads a URL, and counts its path segments.
-    fn parse(text: &str) -> Result<(Self, usize), &'static str> {
+    fn parse(text: &str) -> Result<Self, &'static str> {
         let url = Url::parse(text).map_err(|_| "is not a URL")?;
         match url.scheme() {
             "https" => {}
@@ -323,14 +325,26 @@ impl Name {
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
             return Err("may not have a query, a fragment or a user name");
         }
-        let segments: Vec<&str> = url.path().split('/').filter(|s| !s.is_empty()).collect();
-        let name = Self {
-            host: url.host_str().unwrap_or_default().to_owned(),
-            segment: segments
-                .first()
-                .map_or_else(String::new, |segment| segment.to_ascii_lowercase()),
+        let path = url.path().trim_matches('/').to_ascii_lowercase();
+        let path = match path.strip_suffix("v2.0") {
+            Some(rest) if rest.is_empty() || rest.ends_with('/') => rest.trim_end_matches('/'),
+            _ => &path,
         };
-        Ok((name, segments.len()))
+        Ok(Self {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Whether some application could mean both: Microsoft's runtime cuts what it says to host and
+    /// first segment.
+    fn overlaps(&self, other: &Self) -> bool {
+        let cut = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+        let is_cut = |path: &str| !path.contains('/');
+        self.host == other.host
+            && (self.path == other.path
+                || (is_cut(&self.path) || is_cut(&other.path))
+                    && cut(&self.path) == cut(&other.path))
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) const OTHER_VARIABLES: &[&str] =
     &[CONFIG_VARIABLE, "KEYWARD_SOCKET", "KEYWARD_STATE_DIR"];
 
 /// Tables that hold keys of [`KEYS`].
-pub(crate) const TABLES: &[&str] = &["interactive", "user_agent"];
+pub(crate) const TABLES: &[&str] = &["cli", "interactive", "user_agent"];
 
 /// Keys this version knows by name but does not act on. Ignoring one would be a promise broken
 /// without a word, so each is an error.
@@ -113,6 +113,39 @@ pub(crate) const KEYS: &[Key] = &[
             let command = &config.user_agent_command;
             (list(&command.value), command.origin.clone())
         },
+    },
+    Key {
+        name: "cli.client_id",
+        variable: "KEYWARD_CLIENT_ID",
+        doc: "The client id the keyward command uses where --client-id is not given.",
+        apply: |config, raw, origin| {
+            let value = Some(raw.text()?.to_owned());
+            config.cli.client_id.set(value, origin);
+            Ok(())
+        },
+        show: |config| optional(&config.cli.client_id),
+    },
+    Key {
+        name: "cli.authority",
+        variable: "KEYWARD_AUTHORITY",
+        doc: "The authority the keyward command uses where --authority is not given.",
+        apply: |config, raw, origin| {
+            let value = Some(raw.text()?.to_owned());
+            config.cli.authority.set(value, origin);
+            Ok(())
+        },
+        show: |config| optional(&config.cli.authority),
+    },
+    Key {
+        name: "cli.login_hint",
+        variable: "KEYWARD_LOGIN_HINT",
+        doc: "The user name the keyward command suggests where none is given.",
+        apply: |config, raw, origin| {
+            let value = Some(raw.text()?.to_owned());
+            config.cli.login_hint.set(value, origin);
+            Ok(())
+        },
+        show: |config| optional(&config.cli.login_hint),
     },
 ];
 
@@ -233,6 +266,15 @@ pub(crate) fn kind_of(value: &DeValue<'_>) -> &'static str {
 fn quoted<T: fmt::Display>(setting: &Setting<T>) -> (String, Origin) {
     (
         toml::Value::String(setting.value.to_string()).to_string(),
+        setting.origin.clone(),
+    )
+}
+
+/// Text that need not be there.
+fn optional(setting: &Setting<Option<String>>) -> (String, Origin) {
+    let text = setting.value.clone().unwrap_or_default();
+    (
+        toml::Value::String(text).to_string(),
         setting.origin.clone(),
     )
 }

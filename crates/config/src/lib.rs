@@ -28,7 +28,9 @@ pub use error::{ConfigError, Problem};
 pub use explain::Explanation;
 pub use origin::{FileLayer, Origin, Setting};
 pub use places::{PlaceError, Places};
-pub use settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
+pub use settings::{
+    CommandLineDefaults, Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection,
+};
 
 /// Whether well-known hosts (Microsoft's sign-in hosts) may be mapped to another authority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,8 +31,21 @@ pub struct Config {
     /// The program and arguments that show a sign-in page, `{url}` standing for its address.
     /// Empty: the system's choice.
     pub user_agent_command: Setting<Vec<String>>,
+    /// What the `keyward` command asks for where its arguments do not say.
+    pub cli: CommandLineDefaults,
     authorities: Vec<Authority>,
     warnings: Vec<String>,
+}
+
+/// What the `keyward` command asks for where its arguments do not say.
+#[derive(Clone, Debug)]
+pub struct CommandLineDefaults {
+    /// The client id.
+    pub client_id: Setting<Option<String>>,
+    /// The authority.
+    pub authority: Setting<Option<String>>,
+    /// The user name to suggest.
+    pub login_hint: Setting<Option<String>>,
 }
 
 /// Where new binding keys are to be made.
@@ -104,6 +117,11 @@ impl Default for Config {
             require_key_protection: Setting::default_of(RequiredKeyProtection::Any),
             interactive_deadline: Setting::default_of(Duration::from_secs(285)),
             user_agent_command: Setting::default_of(Vec::new()),
+            cli: CommandLineDefaults {
+                client_id: Setting::default_of(None),
+                authority: Setting::default_of(None),
+                login_hint: Setting::default_of(None),
+            },
             authorities: Vec::new(),
             warnings: Vec::new(),
         }

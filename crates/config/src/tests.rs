@@ -215,6 +215,10 @@ fn an_administrators_authority_cannot_be_loosened() {
             "`issuer` \"https://evil.example\" would loosen",
         ),
         (
+            "match = [\"https://id.example/main/realm/v2.0/\"]\nissuer = \"https://evil.example\"",
+            "`issuer` \"https://evil.example\" would loosen",
+        ),
+        (
             "issuer = \"https://id.example/main\"\nkind = \"entra\"",
             "`kind` \"entra\" would loosen \"oidc\"",
         ),
@@ -279,8 +283,8 @@ fn unusable_authorities_are_refused_with_the_reason() {
         ("issuer = \"a.example\"", "is not a URL"),
         ("issuer = \"https://a.example/?q\"", "may not have a query"),
         (
-            "issuer = \"https://a.example\"\nmatch = \"https://a.example/x/y\"",
-            "host and first path segment",
+            "issuer = \"https://a.example\"\nmatch = \"http://b.example/x\"",
+            "`match` \"http://b.example/x\" is plain http",
         ),
         (
             "issuer = \"https://a.example\"\nmatch = \"https://login.microsoftonline.com/common\"",
@@ -378,6 +382,19 @@ fn a_command_is_a_list_or_words() {
     );
     let bad = Files::new().user("user_agent.command = \"{url}\"\n");
     assert!(only_problem(&bad.load().unwrap_err()).contains("begin with a program"));
+}
+
+#[test]
+fn defaults_of_the_command_line_come_from_file_or_variable() {
+    let files = Files::new().user("[cli]\nclient_id = \"c\"\nauthority = \"https://a.example\"\n");
+    let environment = files
+        .environment()
+        .with_variable("KEYWARD_CLIENT_ID", "from-variable");
+    let cli = load(&environment, Permit::ConfiguredOnly).unwrap().cli;
+    assert_eq!(cli.client_id.value.as_deref(), Some("from-variable"));
+    assert_eq!(cli.client_id.origin.to_string(), "$KEYWARD_CLIENT_ID");
+    assert_eq!(cli.authority.value.as_deref(), Some("https://a.example"));
+    assert_eq!(cli.login_hint.value, None);
 }
 
 #[test]
