@@ -7,25 +7,21 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
 use crate::base64url;
-use crate::digest::sha256;
-use crate::json;
 
+mod parse;
 pub mod set;
+mod thumbprint;
 
 pub use set::JwkSet;
+pub use thumbprint::Thumbprint;
 
 /// The longest RSA modulus read, in bytes (8192 bits).
 const LONGEST_MODULUS: usize = 1024;
 /// The shortest RSA modulus read, in bytes (2048 bits, RFC 7518 §3.3).
 const SHORTEST_MODULUS: usize = 256;
-/// The longest `kid` read, in bytes.
-const LONGEST_KID: usize = 512;
-/// Members that only private or symmetric keys have (RFC 7518 §6.2.2, §6.3.2, §6.4).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A public signature key. It is valid: a point on its curve, a modulus of an allowed size.
 #[derive(Clone, PartialEq, Eq)]
@@ -123,82 +119,6 @@ impl Jwk {
         self
     }
 
-    /// Parses a JWK from JSON text.
-    ///
-    /// # Errors
-    ///
-    /// When it is not JSON, or not a public signature key we can use.
-    pub fn parse(text: &[u8]) -> Result<Self, InvalidJwk> {
-        let members = json::parse_object(text).map_err(|_| InvalidJwk::NotAnObject)?;
-        Self::from_members(&members)
-    }
-
-    /// Reads a JWK that is a member of some other JSON: `jwk` of a header, `cnf.jwk` of a claim.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a public signature key we can use.
-    pub fn from_value(value: &Value) -> Result<Self, InvalidJwk> {
-        let members = value.as_object().ok_or(InvalidJwk::NotAnObject)?;
-        Self::from_members(members)
-    }
-
-    fn from_members(members: &Map<String, Value>) -> Result<Self, InvalidJwk> {
-        if PRIVATE_MEMBERS
-            .iter()
-            .any(|name| members.contains_key(*name))
-        {
-            return Err(InvalidJwk::Private);
-        }
-        let key = match (
-            text(members, "kty")?,
-            members.get("crv").and_then(Value::as_str),
-        ) {
-            ("EC", Some("P-256")) => {
-                let (x, y) = (coordinate(members, "x")?, coordinate(members, "y")?);
-                Self::p256(&[&[4], &x[..], &y[..]].concat())?
-            }
-            ("OKP", Some("Ed25519")) => Self::ed25519(&coordinate(members, "x")?)?,
-            ("RSA", None) => Self::rsa(
-                &octets(members, "n", LONGEST_MODULUS)?,
-                &octets(members, "e", 5)?,
-            )?,
-            _ => return Err(InvalidJwk::UnknownType),
-        };
-        key.with_metadata(members)
-    }
-
-    /// Reads the members every kind of key has (RFC 7517 §4).
-    fn with_metadata(mut self, members: &Map<String, Value>) -> Result<Self, InvalidJwk> {
-        if members.contains_key("use") {
-            if text(members, "use")? != "sig" {
-                return Err(InvalidJwk::NotForSignatures);
-            }
-            self.signature_use = true;
-        }
-        if let Some(operations) = members.get("key_ops") {
-            let operations = operations.as_array().ok_or(InvalidJwk::Member("key_ops"))?;
-            if !operations.iter().any(|operation| operation == "verify") {
-                return Err(InvalidJwk::NotForSignatures);
-            }
-        }
-        if members.contains_key("alg") {
-            let alg = Algorithm::parse(text(members, "alg")?).ok_or(InvalidJwk::UnknownType)?;
-            if !self.fits(alg) {
-                return Err(InvalidJwk::Member("alg"));
-            }
-            self.alg = Some(alg);
-        }
-        if members.contains_key("kid") {
-            let kid = text(members, "kid")?;
-            if kid.len() > LONGEST_KID {
-                return Err(InvalidJwk::Member("kid"));
-            }
-            self.kid = Some(kid.to_owned());
-        }
-        Ok(self)
-    }
-
     /// The key id, if it has one.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
@@ -258,59 +178,11 @@ impl Jwk {
         }
     }
 
-    /// The SHA-256 thumbprint (RFC 7638 §3): the key's name in `jkt`, `cnf` and SHR `kid`.
-    pub fn thumbprint(&self) -> Thumbprint {
-        let canonical: String = match &self.key {
-            PublicKey::P256(point) => {
-                let (x, y) = (
-                    base64url::encode(&point[1..33]),
-                    base64url::encode(&point[33..]),
-                );
-                format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
-            }
-            PublicKey::Rsa { n, e } => {
-                let (n, e) = (base64url::encode(n), base64url::encode(e));
-                format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
-            }
-            PublicKey::Ed25519(x) => {
-                let x = base64url::encode(x);
-                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
-            }
-        };
-        Thumbprint(base64url::encode(&sha256(canonical.as_bytes())))
-    }
-
     /// The key without `kid`, `alg` and `use`, as proofs embed it.
     #[must_use]
     pub fn bare(&self) -> Self {
         Self::of(self.key.clone())
     }
-}
-
-fn text<'a>(members: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, InvalidJwk> {
-    members
-        .get(name)
-        .and_then(Value::as_str)
-        .ok_or(InvalidJwk::Member(name))
-}
-
-fn octets(
-    members: &Map<String, Value>,
-    name: &'static str,
-    longest: usize,
-) -> Result<Vec<u8>, InvalidJwk> {
-    let octets = base64url::decode(text(members, name)?).map_err(|_| InvalidJwk::Member(name))?;
-    if octets.len() > longest {
-        return Err(InvalidJwk::Member(name));
-    }
-    Ok(octets)
-}
-
-/// Exactly 32 octets; leading zeros are kept (RFC 7518 §6.2.1.2).
-fn coordinate(members: &Map<String, Value>, name: &'static str) -> Result<[u8; 32], InvalidJwk> {
-    octets(members, name, 32)?
-        .try_into()
-        .map_err(|_| InvalidJwk::Member(name))
 }
 
 /// Members of the key type in lexicographic order, as thumbprints have them, then metadata.
@@ -354,41 +226,6 @@ impl fmt::Debug for Jwk {
             .field("kid", &self.kid)
             .field("thumbprint", &self.thumbprint())
             .finish_non_exhaustive()
-    }
-}
-
-/// A JWK thumbprint with SHA-256 (RFC 7638), base64url: 43 characters. Not a secret.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Thumbprint(String);
-
-impl Thumbprint {
-    /// Reads a thumbprint somebody else wrote (`dpop_jkt`, `cnf.jkt`, `cnf.kid`).
-    ///
-    /// # Errors
-    ///
-    /// When it is not base64url of 32 octets.
-    pub fn parse(text: &str) -> Result<Self, InvalidJwk> {
-        match base64url::decode(text) {
-            Ok(octets) if octets.len() == 32 => Ok(Self(text.to_owned())),
-            _ => Err(InvalidJwk::Member("jkt")),
-        }
-    }
-
-    /// The base64url text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Thumbprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Thumbprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

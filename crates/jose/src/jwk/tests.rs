@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::test_keys::{A2_KEY, A3_KEY, ED25519_KEY, TestKey};
