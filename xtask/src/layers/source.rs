@@ -11,13 +11,24 @@ pub fn check(root: &Path) -> Result<Vec<String>, Failure> {
     let mut wrong = Vec::new();
     for folder in folders(&root.join("crates"))? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        for file in rust_files(&folder.join("src"))? {
-            let text = read(&file)?;
-            let shown = file.strip_prefix(root).unwrap_or(&file).display();
-            if !TEST_CRATES.contains(&&*name) && !is_test_file(&file) {
-                wrong.extend(check_text(&name, &shown.to_string(), &text));
+        let files = rust_files(&folder.join("src"))?;
+        let texts: Vec<String> = files
+            .iter()
+            .map(|file| read(file))
+            .collect::<Result<_, _>>()?;
+        let test_modules: Vec<PathBuf> =
+            files.iter().zip(&texts).flat_map(declared_tests).collect();
+        for (file, text) in files.iter().zip(&texts) {
+            let shown = file
+                .strip_prefix(root)
+                .unwrap_or(file)
+                .display()
+                .to_string();
+            let in_tests = test_modules.iter().any(|module| is_part_of(file, module));
+            if !TEST_CRATES.contains(&&*name) && !in_tests {
+                wrong.extend(check_text(&name, &shown, text));
             }
-            wrong.extend(check_length(&shown.to_string(), &text));
+            wrong.extend(check_length(&shown, text));
         }
         if NEED_CLIPPY_TOML.contains(&&*name) && !folder.join("clippy.toml").is_file() {
             wrong.push(format!(
@@ -90,10 +101,23 @@ impl Skipping {
     }
 }
 
-/// A module of tests in a file of its own: `tests.rs`, or anything in a folder `tests`.
-fn is_test_file(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name == "tests.rs")
-        || file.components().any(|part| part.as_os_str() == "tests")
+/// The modules a file declares under `#[cfg(test)]`, as paths without extension.
+fn declared_tests((file, text): (&PathBuf, &String)) -> Vec<PathBuf> {
+    let folder = match file.file_stem().and_then(|stem| stem.to_str()) {
+        Some("lib" | "main" | "mod") | None => file.with_file_name(""),
+        Some(_) => file.with_extension(""),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
+    declared
+        .filter_map(|pair| pair[1].split_once("mod ")?.1.strip_suffix(';'))
+        .map(|module| folder.join(module))
+        .collect()
+}
+
+/// Whether a file is this module or below it.
+fn is_part_of(file: &Path, module: &Path) -> bool {
+    file.with_extension("") == module || file.starts_with(module)
 }
 
 fn folders(parent: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -170,8 +194,20 @@ mod tests {
 
     #[test]
     fn test_modules_in_files_of_their_own_are_known() {
-        assert!(is_test_file(Path::new("crates/a/src/b/tests.rs")));
-        assert!(is_test_file(Path::new("crates/a/src/b/tests/c.rs")));
-        assert!(!is_test_file(Path::new("crates/a/src/tested.rs")));
+        let declared = |file: &str, text: &str| declared_tests((&file.into(), &text.to_owned()));
+        let text =
+            "#[cfg(test)]\npub(crate) mod fixtures;\nmod product;\n#[cfg(test)]\nmod tests {\n}\n";
+        assert_eq!(
+            declared("a/src/lib.rs", text),
+            [Path::new("a/src/fixtures")]
+        );
+        assert_eq!(
+            declared("a/src/b.rs", text),
+            [Path::new("a/src/b/fixtures")]
+        );
+        let module = Path::new("a/src/fixtures");
+        assert!(is_part_of(Path::new("a/src/fixtures.rs"), module));
+        assert!(is_part_of(Path::new("a/src/fixtures/deep.rs"), module));
+        assert!(!is_part_of(Path::new("a/src/fixtures_not.rs"), module));
     }
 }
