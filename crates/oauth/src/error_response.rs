@@ -9,8 +9,9 @@ use crate::answer::{Answer, InvalidAnswer};
 const LONGEST: usize = 2048;
 
 /// What an authority says when it refuses. Texts are cut to 2 KiB and hold no control characters,
-/// so they can be shown; `claims` is kept whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// so they can be shown to the person; `claims` is kept whole. The description may name that person,
+/// so neither `Display` nor `Debug` has it: both may reach a log.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ErrorResponse {
     /// `error`, such as `invalid_grant`.
     pub error: String,
@@ -126,17 +127,25 @@ fn printable(text: String) -> String {
     line
 }
 
-/// `error`, and the description where there is one.
+/// `error`, and `suberror` where there is one.
 impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)?;
-        if let Some(suberror) = &self.suberror {
-            write!(f, " ({suberror})")?;
-        }
-        match &self.description {
-            Some(description) => write!(f, ": {description}"),
+        match &self.suberror {
+            Some(suberror) => write!(f, " ({suberror})"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for ErrorResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorResponse")
+            .field("error", &self.error)
+            .field("suberror", &self.suberror)
+            .field("codes", &self.codes)
+            .field("correlation_id", &self.correlation_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,6 +203,16 @@ mod tests {
         let error = read(r#"{"error":"invalid_grant","suberror":1,"error_codes":"x","claims":{}}"#);
         assert_eq!(error.error, "invalid_grant");
         assert_eq!((error.suberror, error.claims), (None, None));
+    }
+
+    #[test]
+    fn what_may_reach_a_log_names_nobody() {
+        let error = read(
+            r#"{"error":"invalid_grant","suberror":"basic_action",
+                "error_description":"no such user alice@dev.test"}"#,
+        );
+        assert_eq!(error.to_string(), "invalid_grant (basic_action)");
+        assert!(!format!("{error:?}").contains("alice"));
     }
 
     #[test]
