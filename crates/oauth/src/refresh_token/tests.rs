@@ -30,6 +30,8 @@ fn the_body_is_the_refresh_grant() {
         ("dc".to_owned(), "x".to_owned()),
         ("refresh_token".to_owned(), "other".to_owned()),
         ("grant_type".to_owned(), "password".to_owned()),
+        ("client_secret".to_owned(), "s".to_owned()),
+        ("token_type".to_owned(), "pop".to_owned()),
     ]);
     let request = request("a b", Dialect::OpenId, &extra);
     assert_eq!(request.method, http::Method::POST);
