@@ -30,7 +30,7 @@ pub struct AccountInfo {
 }
 
 /// How a request names the account it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AccountSelector {
     /// The account with this home account id (of MSAL's `account`).
     Home(HomeAccountId),

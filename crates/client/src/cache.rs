@@ -19,7 +19,7 @@ pub mod key;
 pub mod lookup;
 pub mod update;
 
-use entity::{Account, Entity, Environment};
+use entity::{Account, Entity, Environment, IdTokenEntity, RefreshTokenEntity};
 use grant::Grant;
 use key::{AccountKey, GrantKey};
 
@@ -103,13 +103,12 @@ impl Cache {
             let guid = derived_tenant(issuer).to_string();
             self.issuers.insert(guid, Arc::clone(issuer));
         }
-        match self.accounts.get_mut(&account.key) {
-            Some(entry) => entry.account = account,
-            None => {
-                let key = account.key.clone();
-                let grants = HashMap::new();
-                self.accounts.insert(key, Entry { account, grants });
-            }
+        if let Some(entry) = self.accounts.get_mut(&account.key) {
+            entry.account = account;
+        } else {
+            let key = account.key.clone();
+            let grants = HashMap::new();
+            self.accounts.insert(key, Entry { account, grants });
         }
     }
 
@@ -177,6 +176,20 @@ impl Cache {
         self.accounts
             .values()
             .filter_map(move |entry| entry.grants.get(client))
+    }
+
+    /// Whether this refresh token is still the one kept in its place.
+    pub fn is_current(&self, token: &Arc<RefreshTokenEntity>) -> bool {
+        let grant = self.grant(&token.grant.account, &token.grant.client);
+        let mut kept = grant.into_iter().flat_map(|grant| &grant.refresh_tokens);
+        kept.any(|kept| Arc::ptr_eq(kept, token))
+    }
+
+    /// The ID token of a grant in a tenant.
+    pub fn id_token(&self, grant: &GrantKey, realm: &str) -> Option<Arc<IdTokenEntity>> {
+        self.grant(&grant.account, &grant.client)?
+            .id_token(realm)
+            .cloned()
     }
 
     /// The issuer a tenant GUID was derived from, if it was used here.

@@ -8,10 +8,30 @@
 pub mod account;
 pub mod authority;
 pub mod binding;
-mod cache;
 pub mod error;
 pub mod ports;
 pub mod request;
 pub mod result;
 
+mod accounts;
+mod acquisition;
+mod authority_metadata;
+mod binding_probe;
+mod cache;
+mod engine;
+mod failure;
+mod grant_proof;
+mod identity;
+mod interactive;
+mod nonces;
+mod proof;
+mod renewal;
+mod settle;
+mod sign_out;
+mod silent;
+mod single_flight;
+mod throttle;
+mod turns;
+
+pub use engine::{Engine, Settings};
 pub use keyward_oauth as oauth;

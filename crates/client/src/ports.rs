@@ -35,6 +35,15 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
 }
 
+impl Ports {
+    /// Random octets.
+    pub(crate) fn draw<const N: usize>(&self) -> [u8; N] {
+        let mut octets = [0; N];
+        self.random.fill(&mut octets);
+        octets
+    }
+}
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Now. May jump, forwards and backwards.

@@ -72,7 +72,7 @@ pub struct InteractiveRequest {
 }
 
 /// OpenID Connect Core §3.1.2.1 `prompt`, and `create` of its "Initiating User Registration".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Prompt {
     /// Enter credentials again.
     Login,

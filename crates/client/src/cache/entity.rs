@@ -81,7 +81,8 @@ pub struct Profile {
 impl Account {
     /// The profile in a tenant.
     pub fn profile(&self, realm: &str) -> Option<&Profile> {
-        self.profiles.iter().find(|p| p.tenant_id == realm)
+        let mut profiles = self.profiles.iter();
+        profiles.find(|p| p.tenant_id.eq_ignore_ascii_case(realm))
     }
 
     /// The profile in the home tenant, or else the newest.
@@ -94,10 +95,11 @@ impl Account {
     #[must_use]
     pub fn with_profile(&self, profile: Profile) -> Self {
         let mut account = self.clone();
-        account
-            .profiles
-            .retain(|p| p.tenant_id != profile.tenant_id);
-        account.profiles.push(profile);
+        let same = |p: &&mut Profile| p.tenant_id == profile.tenant_id;
+        match account.profiles.iter_mut().find(same) {
+            Some(known) => *known = profile,
+            None => account.profiles.push(profile),
+        }
         account
     }
 
@@ -144,6 +146,27 @@ pub struct RefreshTokenEntity {
     pub key_protection: KeyProtection,
     /// When it was issued.
     pub issued_at: UnixTime,
+}
+
+impl RefreshTokenEntity {
+    /// The token that takes this one's place, alike in everything else.
+    pub fn successor(&self, secret: RefreshToken) -> Self {
+        Self {
+            grant: self.grant.clone(),
+            slot: self.slot.clone(),
+            secret,
+            scopes: self.scopes.clone(),
+            binding: self.binding,
+            key: self.key.clone(),
+            key_protection: self.key_protection,
+            issued_at: self.issued_at,
+        }
+    }
+
+    /// The same token once more, to be kept with something changed about it.
+    pub fn again(&self) -> Self {
+        self.successor(RefreshToken::new(self.secret.expose_secret().to_owned()))
+    }
 }
 
 /// An access token.

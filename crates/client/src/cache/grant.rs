@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use keyward_oauth::jose::base64url;
-use keyward_oauth::jose::digest::sha256;
+use keyward_oauth::dpop;
+use keyward_oauth::secret::AccessToken;
 use keyward_oauth::time::UnixTime;
 
 use super::entity::{AccessTokenEntity, IdTokenEntity, RefreshTokenEntity};
@@ -76,7 +76,7 @@ impl Grant {
                 self.replaced.pop_front();
             }
             self.replaced.push_back(Replaced {
-                ath: access_token_hash(token.secret.expose_secret()),
+                ath: dpop::ath(&token.secret),
                 key: key.clone(),
                 expires_on: token.expires_on,
             });
@@ -85,16 +85,16 @@ impl Grant {
     }
 
     /// The key of a DPoP token that was issued to this grant and has not ended.
-    pub fn key_of(&self, access_token: &str, now: UnixTime) -> Option<&KeyRef> {
+    pub fn key_of(&self, access_token: &AccessToken, now: UnixTime) -> Option<&KeyRef> {
         let current = self.access_tokens.iter().find(|token| {
             token.target.token_type == TokenType::Dpop
-                && token.secret.expose_secret() == access_token
+                && token.secret.expose_secret() == access_token.expose_secret()
         });
         if let Some(token) = current {
             return token.key.as_ref();
         }
         let live = self.replaced.iter().filter(|old| old.expires_on > now);
-        let hash = access_token_hash(access_token);
+        let hash = dpop::ath(access_token);
         live.into_iter()
             .find(|old| old.ath == hash)
             .map(|old| &old.key)
@@ -111,11 +111,6 @@ impl Grant {
             .filter_map(|token| token.key.as_ref());
         refresh.chain(access)
     }
-}
-
-/// `ath` of a DPoP proof (RFC 9449 §4.2).
-fn access_token_hash(token: &str) -> String {
-    base64url::encode(&sha256(token.as_bytes()))
 }
 
 fn take<T>(list: &mut Vec<Arc<T>>, fits: impl Fn(&T) -> bool) -> Option<Arc<T>> {

@@ -141,10 +141,12 @@ impl std::hash::Hash for Wanted {
 
 /// A short name for a list of parts: distinct lists have distinct names (UUIDv5).
 pub fn slot(parts: &[&str]) -> String {
-    let spelled: String = parts
-        .iter()
-        .map(|part| format!("{}:{part}", part.len()))
-        .collect();
+    let mut spelled = String::new();
+    for part in parts {
+        spelled.push_str(&part.len().to_string());
+        spelled.push(':');
+        spelled.push_str(part);
+    }
     Uuid::new_v5(&Uuid::NAMESPACE_OID, spelled.as_bytes()).to_string()
 }
 

@@ -239,8 +239,8 @@ impl Bench {
         entity.expires_on = token.expires_on;
         entity.refresh_on = token.refresh_on;
         let mut answer = answer(user, name);
-        answer.access_token = Some(entity);
-        answer.refresh_token = rotates.then(|| refresh_token(grant, "rt", "a"));
+        answer.access_token = Some(entity.into());
+        answer.refresh_token = rotates.then(|| refresh_token(grant, "rt", "a").into());
         self.cache.answered(answer, token.cached_at)
     }
 

@@ -94,14 +94,14 @@ pub(super) fn refresh_token(grant: GrantKey, secret: &str, scopes: &str) -> Refr
 pub(super) fn answer(user: &str, name: &str) -> Answer {
     let grant = grant_key(user, name);
     Answer {
-        account: account(user),
-        refresh_token: Some(refresh_token(grant.clone(), "rt-1", "a b")),
-        access_token: Some(access_token(grant.clone(), "at-1", "a b")),
-        id_token: Some(IdTokenEntity {
+        account: account(user).into(),
+        refresh_token: Some(refresh_token(grant.clone(), "rt-1", "a b").into()),
+        access_token: Some(access_token(grant.clone(), "at-1", "a b").into()),
+        id_token: Some(Arc::new(IdTokenEntity {
             grant,
             realm: REALM.to_owned(),
             secret: IdTokenText::new("id-1".to_owned()),
-        }),
+        })),
         environment: environment(name, "idp.example"),
     }
 }
@@ -189,15 +189,28 @@ fn a_replaced_dpop_token_gets_proofs_until_it_ends() {
     }
     let grant = cache.grant(&account_key("alice"), &client("app")).unwrap();
     let key = KeyRef::new("key-1");
-    assert_eq!(grant.key_of("at-39", at(10)), Some(&key));
-    assert_eq!(grant.key_of("at-38", at(10)), Some(&key));
-    assert_eq!(grant.key_of("at-38", at(3600)), None, "it has ended");
     assert_eq!(
-        grant.key_of("at-1", at(10)),
+        grant.key_of(&AccessToken::new("at-39".to_owned()), at(10)),
+        Some(&key)
+    );
+    assert_eq!(
+        grant.key_of(&AccessToken::new("at-38".to_owned()), at(10)),
+        Some(&key)
+    );
+    assert_eq!(
+        grant.key_of(&AccessToken::new("at-38".to_owned()), at(3600)),
+        None,
+        "it has ended"
+    );
+    assert_eq!(
+        grant.key_of(&AccessToken::new("at-1".to_owned()), at(10)),
         None,
         "only so many are remembered"
     );
-    assert_eq!(grant.key_of("forged", at(10)), None);
+    assert_eq!(
+        grant.key_of(&AccessToken::new("forged".to_owned()), at(10)),
+        None
+    );
     assert_eq!(grant.replaced.len(), LONGEST_REPLACED);
 }
 
@@ -205,7 +218,10 @@ fn a_replaced_dpop_token_gets_proofs_until_it_ends() {
 fn a_bearer_token_gets_no_proofs() {
     let cache = signed_in(&["alice"], &["app"]);
     let grant = cache.grant(&account_key("alice"), &client("app")).unwrap();
-    assert_eq!(grant.key_of("at-1", at(10)), None);
+    assert_eq!(
+        grant.key_of(&AccessToken::new("at-1".to_owned()), at(10)),
+        None
+    );
 }
 
 #[test]

@@ -8,9 +8,10 @@ use super::entity::{
     AccessTokenEntity, Account, Entity, Environment, IdTokenEntity, RefreshTokenEntity,
 };
 use super::grant::Grant;
-use super::key::AccountKey;
+use super::key::{AccountKey, GrantKey};
 use super::{Cache, Edit};
-use crate::ports::RecordKind;
+use crate::authority::AuthorityKind;
+use crate::ports::{KeyRef, RecordKind};
 
 /// The most access tokens kept for one client and account.
 const MOST_ACCESS_TOKENS: usize = 64;
@@ -21,13 +22,13 @@ const MOST_REFRESH_TOKENS: usize = 8;
 #[derive(Debug)]
 pub struct Answer {
     /// Who is signed in.
-    pub account: Account,
+    pub account: Arc<Account>,
     /// The refresh token, if a new one came or what is known of the old one changed.
-    pub refresh_token: Option<RefreshTokenEntity>,
+    pub refresh_token: Option<Arc<RefreshTokenEntity>>,
     /// The access token.
-    pub access_token: Option<AccessTokenEntity>,
+    pub access_token: Option<Arc<AccessTokenEntity>>,
     /// The ID token, if one came.
-    pub id_token: Option<IdTokenEntity>,
+    pub id_token: Option<Arc<IdTokenEntity>>,
     /// How the client named the provider.
     pub environment: Environment,
 }
@@ -38,20 +39,20 @@ impl Cache {
         let mut edits = Vec::new();
         if self
             .account(&answer.account.key)
-            .is_none_or(|old| **old != answer.account)
+            .is_none_or(|old| *old != answer.account)
         {
-            edits.push(Edit::Put(Entity::Account(Arc::new(answer.account))));
+            edits.push(Edit::Put(Entity::Account(answer.account)));
         }
         if let Some(token) = answer.refresh_token {
             edits.extend(self.unnecessary_refresh_tokens(&token));
-            edits.push(Edit::Put(Entity::RefreshToken(Arc::new(token))));
+            edits.push(Edit::Put(Entity::RefreshToken(token)));
         }
         if let Some(token) = answer.access_token {
             edits.extend(self.unnecessary_access_tokens(&token, now));
-            edits.push(Edit::Put(Entity::AccessToken(Arc::new(token))));
+            edits.push(Edit::Put(Entity::AccessToken(token)));
         }
         if let Some(token) = answer.id_token {
-            edits.push(Edit::Put(Entity::IdToken(Arc::new(token))));
+            edits.push(Edit::Put(Entity::IdToken(token)));
         }
         edits.extend(self.named(answer.environment));
         edits
@@ -110,6 +111,32 @@ impl Cache {
         let mut edits: Vec<_> = grants.map(|entity| Edit::Delete(entity.key())).collect();
         edits.push(Edit::Delete(account.record()));
         edits
+    }
+
+    /// The edits for a key that is lost: what is bound to it goes. Entra's refresh tokens are not
+    /// bound to the key they are kept with; they stay, without it.
+    pub fn without_key(&self, grant: &GrantKey, key: &KeyRef, kind: AuthorityKind) -> Vec<Edit> {
+        let Some(grant) = self.grant(&grant.account, &grant.client) else {
+            return Vec::new();
+        };
+        let refresh = grant
+            .refresh_tokens
+            .iter()
+            .filter(|token| token.key.as_ref() == Some(key));
+        let refresh = refresh.map(|token| match kind {
+            AuthorityKind::OpenId => Edit::Delete(Entity::RefreshToken(Arc::clone(token)).key()),
+            AuthorityKind::Entra => {
+                let mut kept = token.again();
+                kept.key = None;
+                Edit::Put(Entity::RefreshToken(Arc::new(kept)))
+            }
+        });
+        let access = grant
+            .access_tokens
+            .iter()
+            .filter(|token| token.key.as_ref() == Some(key));
+        let access = access.map(|token| Edit::Delete(Entity::AccessToken(Arc::clone(token)).key()));
+        refresh.chain(access).collect()
     }
 
     /// The edits that remove every access token that has ended.

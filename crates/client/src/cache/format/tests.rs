@@ -7,12 +7,13 @@ use crate::result::TokenType;
 fn records() -> Vec<Record> {
     let cache = Cache::default();
     let mut answer = answer("alice", "app");
-    let token = answer.access_token.as_mut().unwrap();
+    let mut token = access_token(grant_key("alice", "app"), "at", "a b");
     token.target.extension = "resource=https://api".to_owned();
     token.target.token_type = TokenType::Dpop;
     token.key = Some(KeyRef::new("key-1"));
     token.refresh_on = Some(at(5));
     token.ext_expires_on = Some(at(6));
+    answer.access_token = Some(token.into());
     let edits = cache.answered(answer, at(0));
     let puts = edits.iter().map(|edit| match edit {
         Edit::Put(entity) => encode(entity),

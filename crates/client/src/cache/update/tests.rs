@@ -22,10 +22,10 @@ fn secrets(cache: &Cache) -> Vec<String> {
     secrets
 }
 
-fn token(secret: &str, requested: &str, granted: &str) -> Option<AccessTokenEntity> {
+fn token(secret: &str, requested: &str, granted: &str) -> Option<Arc<AccessTokenEntity>> {
     let mut token = access_token(grant_key("alice", "app"), secret, requested);
     token.scopes = Scopes::parse(granted);
-    Some(token)
+    Some(token.into())
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_sign_in_replaces_the_refresh_token_of_fewer_scopes_and_keeps_one_of_others(
     let sign_in = |cache: &mut Cache, secret: &str, scopes: &str, now| {
         let mut token = refresh_token(grant.clone(), secret, scopes);
         token.issued_at = now;
-        bring(cache, |a| a.refresh_token = Some(token), now);
+        bring(cache, |a| a.refresh_token = Some(token.into()), now);
         let grant = cache.grant(&account_key("alice"), &client("app")).unwrap();
         let tokens = grant.refresh_tokens.iter();
         tokens
@@ -122,9 +122,9 @@ fn a_client_holds_so_many_access_tokens_and_no_more() {
     let mut cache = Cache::default();
     for n in 0..200 {
         let scope = format!("s{n}");
-        let mut new = token(&scope, &scope, &scope);
-        new.as_mut().unwrap().cached_at = at(n);
-        bring(&mut cache, |a| a.access_token = new, at(n));
+        let mut new = access_token(grant_key("alice", "app"), &scope, &scope);
+        new.cached_at = at(n);
+        bring(&mut cache, |a| a.access_token = Some(new.into()), at(n));
     }
     let left = secrets(&cache);
     assert_eq!(left.len(), MOST_ACCESS_TOKENS);

@@ -1,0 +1,100 @@
+//! Who is signed in, and what binds it.
+
+use keyward_oauth::identifiers::ClientId;
+
+use crate::account::AccountInfo;
+use crate::authority::{AuthorityKind, well_known};
+use crate::binding::{Binding, KeyProtection};
+use crate::cache::Cache;
+use crate::cache::entity::Account;
+use crate::engine::Shared;
+use crate::error::AcquireTokenError;
+use crate::ports::{AccountStatus, BrokerStatus};
+
+impl Shared {
+    pub(crate) fn accounts(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<AccountInfo>, AcquireTokenError> {
+        let cache = self.cache()?;
+        let mut accounts: Vec<_> = cache
+            .accounts()
+            .filter_map(|account| info(&cache, account, Some(client_id)))
+            .collect();
+        accounts.sort_by(|a, b| {
+            a.username
+                .cmp(&b.username)
+                .then(a.home_account_id.cmp(&b.home_account_id))
+        });
+        Ok(accounts)
+    }
+
+    pub(crate) fn status(&self) -> BrokerStatus {
+        let protection = self.ports.keys.protection();
+        let mut accounts: Vec<_> = match self.cache() {
+            Ok(cache) => {
+                let accounts = cache.accounts();
+                accounts
+                    .filter_map(|account| status(&cache, account, protection))
+                    .collect()
+            }
+            Err(_) => Vec::new(), // the reason is among the problems
+        };
+        accounts.sort_by(|a, b| a.account.username.cmp(&b.account.username));
+        BrokerStatus {
+            version: self.settings.version.clone(),
+            form: self.settings.form.clone(),
+            key_protection: Some(protection),
+            accounts,
+            problems: self.problems(),
+        }
+    }
+}
+
+/// What a client, or nobody in particular, sees of an account.
+fn info(cache: &Cache, account: &Account, client: Option<&ClientId>) -> Option<AccountInfo> {
+    let profile = account.home_profile()?;
+    let provider = &account.key.provider;
+    let named = client.and_then(|client| cache.environment(client, provider));
+    let environment = match named {
+        Some(host) => host.to_string(),
+        None => own_environment(provider),
+    };
+    Some(account.info(profile, &environment))
+}
+
+/// The provider's host, without port; one spelling per cloud.
+fn own_environment(provider: &str) -> String {
+    let url = url::Url::parse(provider).ok();
+    let host = url
+        .as_ref()
+        .and_then(url::Url::host_str)
+        .unwrap_or_default();
+    well_known::environment(host).to_owned()
+}
+
+/// What ties an account to this device: no more than holds for each of its refresh tokens.
+fn status(cache: &Cache, account: &Account, protection: KeyProtection) -> Option<AccountStatus> {
+    let grants = cache.grants(&account.key);
+    let tokens: Vec<_> = grants
+        .flat_map(|(_, grant)| &grant.refresh_tokens)
+        .collect();
+    let rank = |binding: Binding| Binding::ALL.iter().position(|b| *b == binding);
+    let weakest = tokens.iter().max_by_key(|token| rank(token.binding));
+    let in_software = tokens
+        .iter()
+        .any(|t| t.key_protection == KeyProtection::Software);
+    Some(AccountStatus {
+        account: info(cache, account, None)?,
+        binding: weakest.map_or(Binding::SealedAtRest, |token| token.binding),
+        key_protection: match (tokens.is_empty(), in_software) {
+            (true, _) => protection,
+            (false, true) => KeyProtection::Software,
+            (false, false) => KeyProtection::Tpm,
+        },
+        authority: match account.kind {
+            AuthorityKind::OpenId => account.key.provider.to_string(),
+            AuthorityKind::Entra => account.home_profile()?.issuer.clone(),
+        },
+    })
+}

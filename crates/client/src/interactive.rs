@@ -1,0 +1,312 @@
+//! `acquire_token_interactive` (`layout.md` 8): one sign-in at a time has the person's attention.
+//!
+//! Requests for the same join one sign-in, which ends when the last of them is gone. Others wait
+//! for their turn, and then try silently first, if they may be answered that way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use keyward_oauth::authorization_code::{self, AuthorizationRequest, Exchange};
+use keyward_oauth::identifiers::ClientId;
+use keyward_oauth::jose::Thumbprint;
+use keyward_oauth::scope::Scopes;
+use keyward_oauth::token_request::with_identity;
+use keyward_oauth::transport::{ShowOptions, UserAgent};
+
+use crate::account::AccountSelector;
+use crate::acquisition::Acquisition;
+use crate::authority::{AuthorityKind, Tenant};
+use crate::authority_metadata::{Known, dialect};
+use crate::cache::key::AccountKey;
+use crate::engine::{Shared, panicked};
+use crate::error::{AcquireTokenError, ErrorKind};
+use crate::request::{CachePolicy, InteractiveRequest, ParentWindow, Prompt, SilentRequest};
+use crate::result::{AuthenticationResult, TokenType};
+use crate::settle::{FreshKey, OpenKey, binds_by_dpop};
+use crate::silent::Acquired;
+
+mod redeemed;
+
+/// Sign-ins with the same key are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SignIn {
+    client: ClientId,
+    provider: Arc<str>,
+    tenant: Tenant,
+    scopes: String,
+    token_type: TokenType,
+    claims: Option<String>,
+    account: Option<AccountSelector>,
+    login_hint: Option<String>,
+    prompt: Option<Prompt>,
+    redirect_uri: Option<String>,
+    extra_parameters: BTreeMap<String, String>,
+}
+
+/// An interactive request that was admitted.
+#[derive(Clone)]
+pub(crate) struct Interactive {
+    pub(crate) asked: Acquisition,
+    /// The account the answer must be for.
+    pub(crate) account: Option<AccountSelector>,
+    login_hint: Option<String>,
+    prompt: Option<Prompt>,
+    window: ParentWindow,
+    agent: Arc<dyn UserAgent>,
+}
+
+/// A sign-in the person has finished: what is left needs nobody's attention.
+pub(crate) struct SignedIn {
+    pub(crate) exchange: Exchange,
+    pub(crate) key: Option<OpenKey>,
+    pub(crate) fresh_key: Option<FreshKey>,
+    /// The scopes sent.
+    pub(crate) sent: Scopes,
+    pub(crate) known: Arc<Known>,
+}
+
+impl Shared {
+    pub(crate) async fn interactive(
+        self: &Arc<Self>,
+        request: InteractiveRequest,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<AuthenticationResult, AcquireTokenError> {
+        if request.prompt == Some(Prompt::None) {
+            return self.without_showing(request).await;
+        }
+        let deadline = request
+            .deadline
+            .unwrap_or(self.settings.interactive_deadline);
+        let interactive = Interactive {
+            asked: self.admit(request.token)?,
+            account: request
+                .account
+                .filter(|account| *account != AccountSelector::Only),
+            login_hint: request.login_hint.filter(|hint| !hint.is_empty()),
+            prompt: request.prompt,
+            window: request.window,
+            agent,
+        };
+        let asked = interactive.asked.clone();
+        let sign_in = self.sign_ins.join(interactive.key(), || {
+            let shared = Arc::clone(self);
+            async move { shared.sign_in(interactive).await }
+        });
+        let acquired = tokio::time::timeout(deadline, sign_in).await.map_err(|_| {
+            let seconds = deadline.as_secs();
+            let what = format!("nobody finished the sign-in within {seconds} s");
+            asked.error(ErrorKind::DeadlineExceeded, &what)
+        })?;
+        let acquired = acquired.unwrap_or_else(|| Err(panicked("the sign-in")))?;
+        self.present(&asked, acquired).await
+    }
+
+    /// `prompt=none`: show nothing, fail instead (OpenID Connect Core §3.1.2.1).
+    async fn without_showing(
+        self: &Arc<Self>,
+        request: InteractiveRequest,
+    ) -> Result<AuthenticationResult, AcquireTokenError> {
+        let hinted = request.login_hint.map(AccountSelector::Username);
+        self.silent(SilentRequest {
+            token: request.token,
+            account: request.account.or(hinted).unwrap_or(AccountSelector::Only),
+            cache: CachePolicy::UseCache,
+        })
+        .await
+    }
+
+    /// Waits for the person's attention, then signs in.
+    async fn sign_in(
+        self: Arc<Self>,
+        interactive: Interactive,
+    ) -> Result<Acquired, AcquireTokenError> {
+        let mut attention = self.screen.try_acquire().ok();
+        if attention.is_none() {
+            tracing::info!(correlation_id = %interactive.asked.correlation_id, "sign-in queued");
+            attention = self.screen.acquire().await.ok();
+            if let Some(acquired) = self.silently_after_all(&interactive).await {
+                return acquired;
+            }
+        }
+        let signed_in = self.shown(&interactive).await?;
+        drop(attention);
+        // The code is single use, and so may be the refresh token it brings: from here on nothing
+        // is left half done, even if everybody who asked is gone.
+        let settled = tokio::spawn(async move {
+            let acquired = self.signed_in(&interactive, signed_in).await;
+            log_outcome(&interactive.asked, &acquired);
+            acquired
+        });
+        settled
+            .await
+            .unwrap_or_else(|_| Err(panicked("the sign-in")))
+    }
+
+    /// Whoever waited may have what they want by now, through the sign-in they waited for.
+    /// `None`: they need one of their own.
+    async fn silently_after_all(
+        self: &Arc<Self>,
+        interactive: &Interactive,
+    ) -> Option<Result<Acquired, AcquireTokenError>> {
+        if interactive.prompt.is_some() || interactive.asked.claims.is_some() {
+            return None;
+        }
+        let hinted = || {
+            interactive
+                .login_hint
+                .clone()
+                .map(AccountSelector::Username)
+        };
+        let selector = interactive.account.clone().or_else(hinted);
+        let selector = selector.unwrap_or(AccountSelector::Only);
+        let asked = interactive.asked.clone();
+        let acquired = async {
+            let silent = self
+                .for_account(asked, &selector, CachePolicy::UseCache)
+                .await?;
+            self.acquire(&silent).await
+        };
+        match acquired.await {
+            Err(error) if error.interaction_required() => None,
+            result => Some(result),
+        }
+    }
+
+    /// RFC 6749 §4.1.1 and §4.1.2: shows the authorize URL and reads the redirect.
+    async fn shown(
+        self: &Arc<Self>,
+        interactive: &Interactive,
+    ) -> Result<SignedIn, AcquireTokenError> {
+        let asked = &interactive.asked;
+        let known = self.metadata.get(&self.ports, &asked.authority).await?;
+        let (key, fresh_key) = self.sign_in_key(asked, &known).await?.unzip();
+        let login_hint = self.login_hint(interactive)?;
+        let sitting = interactive
+            .agent
+            .prepare(interactive.show_options(login_hint.as_deref())?)
+            .await?;
+        let sent = with_identity(&asked.scopes);
+        let thumbprint = key.as_ref().map(OpenKey::thumbprint);
+        let request = AuthorizationRequest {
+            client_id: &asked.client,
+            redirect_uri: sitting.redirect_uri(),
+            scopes: &sent,
+            prompt: interactive.prompt.map(Prompt::as_str),
+            login_hint: login_hint.as_deref(),
+            claims: asked.claims.as_deref(),
+            dpop_jkt: dpop_jkt(asked, thumbprint.as_ref()),
+            dialect: dialect(&asked.authority),
+            extra_parameters: &asked.extra_parameters,
+        };
+        let (url, pending) = authorization_code::start(&known.metadata, &request, &mut |bytes| {
+            self.ports.random.fill(bytes);
+        });
+        let redirect = sitting.show(url).await?;
+        Ok(SignedIn {
+            exchange: pending.finish(&redirect)?, // checks `state`, `iss` (RFC 9207) and `error`
+            key,
+            fresh_key,
+            sent,
+            known,
+        })
+    }
+
+    /// The key the tokens of a sign-in will be bound to, if they will be. It is made before the
+    /// person is asked, because the authorization code is bound to it already (RFC 9449 §10).
+    async fn sign_in_key(
+        self: &Arc<Self>,
+        asked: &Acquisition,
+        known: &Known,
+    ) -> Result<Option<(OpenKey, FreshKey)>, AcquireTokenError> {
+        let dpop = binds_by_dpop(&asked.authority, known)?;
+        match asked.token_type {
+            TokenType::Dpop if !dpop => Err(asked.cannot_bind()),
+            TokenType::Bearer if !dpop => Ok(None),
+            _ => Ok(Some(self.fresh_key().await?)),
+        }
+    }
+
+    /// The user name to sign in with: the hint given, or that of the account.
+    fn login_hint(&self, interactive: &Interactive) -> Result<Option<String>, AcquireTokenError> {
+        let hint = interactive.login_hint.clone();
+        Ok(hint.or(match &interactive.account {
+            Some(AccountSelector::Username(name)) => Some(name.clone()),
+            Some(AccountSelector::Home(home)) => {
+                let key = AccountKey {
+                    provider: Arc::clone(&interactive.asked.authority.provider),
+                    home: home.clone(),
+                };
+                let cache = self.cache()?;
+                let account = cache.account(&key);
+                let profile = account.and_then(|account| account.home_profile());
+                profile.map(|profile| profile.username.clone())
+            }
+            Some(AccountSelector::Only) | None => None,
+        }))
+    }
+}
+
+/// Only OpenID providers bind codes to keys; Entra would not know the parameter.
+fn dpop_jkt<'a>(asked: &Acquisition, key: Option<&'a Thumbprint>) -> Option<&'a Thumbprint> {
+    key.filter(|_| asked.authority.kind == AuthorityKind::OpenId)
+}
+
+impl Interactive {
+    fn key(&self) -> SignIn {
+        let asked = &self.asked;
+        SignIn {
+            client: asked.client.clone(),
+            provider: Arc::clone(&asked.authority.provider),
+            tenant: asked.authority.tenant.clone(),
+            scopes: asked.scopes.canonical(),
+            token_type: asked.token_type,
+            claims: asked.claims.clone(),
+            account: self.account.clone(),
+            login_hint: self.login_hint.clone(),
+            prompt: self.prompt,
+            redirect_uri: asked.redirect_uri.clone(),
+            extra_parameters: asked.extra_parameters.clone(),
+        }
+    }
+
+    fn show_options(&self, login_hint: Option<&str>) -> Result<ShowOptions, AcquireTokenError> {
+        let redirect_uri = self
+            .asked
+            .redirect_uri
+            .as_deref()
+            .filter(|uri| !uri.is_empty());
+        let redirect_uri = redirect_uri.map(Url::parse).transpose().map_err(|_| {
+            AcquireTokenError::new(
+                ErrorKind::InvalidRequest,
+                "redirect_uri is not an absolute URL",
+            )
+        })?;
+        Ok(ShowOptions {
+            redirect_uri,
+            caller: Some(self.asked.client.to_string()),
+            parent: match &self.window {
+                ParentWindow::Portal(window) => Some(window.clone()),
+                ParentWindow::Handle(0 | 1) | ParentWindow::None => None,
+                ParentWindow::Handle(handle) => Some(format!("x11:{handle:x}")),
+            },
+            login_hint: login_hint.map(str::to_owned),
+        })
+    }
+}
+
+/// One line per outcome; names and tokens stay out of it.
+pub(crate) fn log_outcome(asked: &Acquisition, outcome: &Result<Acquired, AcquireTokenError>) {
+    let (correlation_id, client_id) = (asked.correlation_id, &asked.client);
+    match outcome {
+        Ok(acquired) => {
+            let binding = acquired.hit.token.binding;
+            tracing::info!(%correlation_id, %client_id, %binding, "signed in");
+        }
+        Err(error) => {
+            let kind = error.kind().row().name;
+            tracing::info!(%correlation_id, %client_id, error = kind, "not signed in");
+        }
+    }
+}

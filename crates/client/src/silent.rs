@@ -1,0 +1,267 @@
+//! `acquire_token_silent` (`layout.md` 7): look, and renew if need be. Nobody is ever signed in.
+
+use std::sync::Arc;
+
+use keyward_oauth::dpop;
+use keyward_oauth::identifiers::HomeAccountId;
+
+use crate::account::AccountSelector;
+use crate::acquisition::{Acquisition, RequestIdentity};
+use crate::authority::Tenant;
+use crate::cache::Cache;
+use crate::cache::entity::Account;
+use crate::cache::key::{AccountKey, GrantKey, Target};
+use crate::cache::lookup::{Hit, Lookup, Query};
+use crate::engine::{Shared, panicked};
+use crate::error::{AcquireTokenError, ErrorKind};
+use crate::request::{CachePolicy, SilentRequest};
+use crate::result::{AuthenticationResult, TokenSource};
+
+/// A silent request whose account is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Silent {
+    pub(crate) asked: Acquisition,
+    pub(crate) grant: GrantKey,
+    pub(crate) target: Target,
+    pub(crate) cache: CachePolicy,
+}
+
+/// An access token, and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Acquired {
+    pub(crate) hit: Hit,
+    pub(crate) source: TokenSource,
+}
+
+impl Acquired {
+    pub(crate) fn new(hit: Hit, source: TokenSource) -> Self {
+        Self { hit, source }
+    }
+}
+
+/// Renewals with the same key are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Renewal {
+    request: RequestIdentity,
+    /// What a cached token must not be, as far as renewals differ by it.
+    unlike: Unlike,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Unlike {
+    /// Any fresh one will do.
+    Nothing,
+    /// Not this one, by its hash.
+    This(String),
+    /// None will do.
+    Anything,
+}
+
+impl Shared {
+    pub(crate) async fn silent(
+        self: &Arc<Self>,
+        request: SilentRequest,
+    ) -> Result<AuthenticationResult, AcquireTokenError> {
+        let asked = self.admit(request.token)?;
+        let silent = self
+            .for_account(asked, &request.account, request.cache)
+            .await?;
+        let acquired = self.acquire(&silent).await?;
+        self.present(&silent.asked, acquired).await
+    }
+
+    /// Finds the account a request is for, and its tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InteractionRequired`] when nobody fits, or several do.
+    pub(crate) async fn for_account(
+        &self,
+        mut asked: Acquisition,
+        selector: &AccountSelector,
+        cache: CachePolicy,
+    ) -> Result<Silent, AcquireTokenError> {
+        let account = select(&*self.cache()?, &asked, selector)?;
+        let realm = self.realm(&asked, &account.home).await?;
+        asked.authority = asked.authority.in_realm(&realm);
+        Ok(Silent {
+            target: asked.target(&realm),
+            grant: GrantKey {
+                account,
+                client: asked.client.clone(),
+            },
+            // A claims request asks for a token unlike those there are.
+            cache: match asked.claims {
+                Some(_) => CachePolicy::ForceRefresh,
+                None => cache,
+            },
+            asked,
+        })
+    }
+
+    /// The tenant a request is about. Only the metadata knows the GUID of a domain.
+    async fn realm(
+        &self,
+        asked: &Acquisition,
+        home: &HomeAccountId,
+    ) -> Result<String, AcquireTokenError> {
+        if let Some(realm) = asked.authority.realm(home) {
+            return Ok(realm);
+        }
+        let known = self.metadata.get(&self.ports, &asked.authority).await?;
+        let issuer = known.metadata.issuer.as_str().trim_end_matches("/v2.0");
+        match issuer.rsplit('/').next().and_then(Tenant::parse) {
+            Some(Tenant::Id(guid)) => Ok(guid),
+            _ => Err(asked.error(
+                ErrorKind::InvalidResponse,
+                "the metadata of the domain does not name its tenant",
+            )),
+        }
+    }
+
+    /// The decision: a cached token, a renewal, or neither.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        silent: &Silent,
+    ) -> Result<Acquired, AcquireTokenError> {
+        let cached = |hit| Acquired::new(hit, TokenSource::Cache);
+        match self.look(silent)? {
+            Lookup::Fresh(hit) => Ok(cached(hit)),
+            Lookup::RefreshDue(hit, _) => {
+                self.renew_ahead_of_need(silent);
+                Ok(cached(hit))
+            }
+            Lookup::Expiring(hit, _) => match self.renew(silent).await {
+                // An outage: what is still valid is better than nothing.
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "renewal did not work; serving the token that is left");
+                    Ok(cached(hit))
+                }
+                result => result,
+            },
+            Lookup::Expired(_) => self.renew(silent).await,
+            Lookup::Absent => Err(sign_in_needed(&silent.asked)),
+        }
+    }
+
+    /// What the cache holds for a request now.
+    pub(crate) fn look(&self, silent: &Silent) -> Result<Lookup, AcquireTokenError> {
+        let query = Query {
+            account: &silent.grant.account,
+            client: &silent.grant.client,
+            target: &silent.target,
+            cache: &silent.cache,
+        };
+        let now = self.now();
+        Ok(self.cache()?.lookup(&query, now))
+    }
+
+    /// Waits for the one renewal that is for this request.
+    async fn renew(self: &Arc<Self>, silent: &Silent) -> Result<Acquired, AcquireTokenError> {
+        let renewal = silent.renewal(false);
+        if let Some(error) = self.throttle.held(&renewal.request, self.now()) {
+            return Err(error);
+        }
+        let result = self.renewals.join(renewal.clone(), || {
+            let (shared, silent) = (Arc::clone(self), silent.clone());
+            async move { shared.renewal(silent, renewal.request).await }
+        });
+        result.await.unwrap_or_else(|| Err(panicked("the renewal")))
+    }
+
+    /// Sees to it that somebody renews, and waits for nothing.
+    fn renew_ahead_of_need(self: &Arc<Self>, silent: &Silent) {
+        let (ahead, needed) = (silent.renewal(true), silent.renewal(false));
+        let now = self.now();
+        let held = [&ahead, &needed].map(|renewal| self.throttle.held(&renewal.request, now));
+        if held.iter().any(Option::is_some) {
+            return;
+        }
+        self.renewals.start(ahead.clone(), || {
+            let (shared, silent) = (Arc::clone(self), silent.clone());
+            async move { shared.renewal(silent, ahead.request).await }
+        });
+    }
+}
+
+impl Silent {
+    fn renewal(&self, ahead_of_need: bool) -> Renewal {
+        Renewal {
+            request: RequestIdentity {
+                grant: self.grant.clone(),
+                target: self.target.clone(),
+                claims: self.asked.claims.clone(),
+                ahead_of_need,
+            },
+            unlike: match &self.cache {
+                CachePolicy::UseCache => Unlike::Nothing,
+                CachePolicy::ForceRefresh => Unlike::Anything,
+                CachePolicy::Renew(token) => Unlike::This(dpop::ath(token)),
+            },
+        }
+    }
+}
+
+/// The one account a request is for.
+fn select(
+    cache: &Cache,
+    asked: &Acquisition,
+    selector: &AccountSelector,
+) -> Result<AccountKey, AcquireTokenError> {
+    let provider = &asked.authority.provider;
+    let here = || {
+        cache
+            .accounts()
+            .filter(|account| account.key.provider == *provider)
+    };
+    let ours = |account: &Account| cache.grant(&account.key, &asked.client).is_some();
+    match selector {
+        AccountSelector::Home(home) => {
+            let key = AccountKey {
+                provider: Arc::clone(provider),
+                home: home.clone(),
+            };
+            cache.account(&key).map(|_| key).ok_or_else(|| {
+                asked.error(
+                    ErrorKind::InteractionRequired,
+                    "this account is not signed in here",
+                )
+            })
+        }
+        AccountSelector::Username(name) => {
+            let called: Vec<_> = here().filter(|account| account.is_called(name)).collect();
+            match called[..] {
+                [one] => Ok(one.key.clone()),
+                _ => only(called.into_iter().filter(|account| ours(account)), asked),
+            }
+        }
+        AccountSelector::Only => only(here().filter(|account| ours(account)), asked),
+    }
+}
+
+fn only<'a>(
+    mut fitting: impl Iterator<Item = &'a Arc<Account>>,
+    asked: &Acquisition,
+) -> Result<AccountKey, AcquireTokenError> {
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one.key.clone()),
+        (None, _) => Err(asked.error(
+            ErrorKind::InteractionRequired,
+            "no such account is signed in here",
+        )),
+        _ => Err(asked.error(
+            ErrorKind::InteractionRequired,
+            "several accounts are signed in here; name one, or let the person choose",
+        )),
+    }
+}
+
+/// Nothing is left that renews.
+pub(crate) fn sign_in_needed(asked: &Acquisition) -> AcquireTokenError {
+    asked
+        .error(
+            ErrorKind::InteractionRequired,
+            "nothing is kept that renews this account's tokens for this application; sign in",
+        )
+        .with_claims(asked.claims.clone())
+}
