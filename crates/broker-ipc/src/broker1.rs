@@ -73,8 +73,8 @@ impl Method {
 
 /// A request of a method that reaches the broker.
 pub(crate) enum Request {
-    Silent(SilentRequest),
-    Interactive(InteractiveRequest),
+    Silent(Box<SilentRequest>),
+    Interactive(Box<InteractiveRequest>),
     Accounts(ClientId),
     SignOut(SignOutRequest),
     DpopProof(DpopProofRequest),
@@ -82,7 +82,7 @@ pub(crate) enum Request {
 }
 
 enum Outcome {
-    Token(AuthenticationResult),
+    Token(Box<AuthenticationResult>),
     Accounts(Vec<AccountInfo>),
     SignedOut,
     Proof(String),
@@ -93,9 +93,9 @@ impl Request {
     /// Reads the request of a method; `None` for the methods that are about the connection.
     pub(crate) fn read(method: Method, dict: &Dict<'_>) -> Result<Option<Self>, WireError> {
         Ok(Some(match method {
-            Method::AcquireTokenSilent => Self::Silent(wire::request::read_silent(dict)?),
+            Method::AcquireTokenSilent => Self::Silent(Box::new(wire::request::read_silent(dict)?)),
             Method::AcquireTokenInteractive => {
-                Self::Interactive(wire::request::read_interactive(dict)?)
+                Self::Interactive(Box::new(wire::request::read_interactive(dict)?))
             }
             Method::Accounts => Self::Accounts(wire::request::read_client_id(dict)?),
             Method::SignOut => Self::SignOut(wire::request::read_sign_out(dict)?),
@@ -113,13 +113,15 @@ impl Request {
     ) -> Result<Outcome, AcquireTokenError> {
         Ok(match self {
             Self::Silent(request) => {
-                Outcome::Token(service.acquire_token_silent(caller, request).await?)
+                let result = service.acquire_token_silent(caller, *request).await?;
+                Outcome::Token(Box::new(result))
             }
-            Self::Interactive(request) => Outcome::Token(
-                service
-                    .acquire_token_interactive(caller, request, agent)
-                    .await?,
-            ),
+            Self::Interactive(request) => {
+                let result = service
+                    .acquire_token_interactive(caller, *request, agent)
+                    .await?;
+                Outcome::Token(Box::new(result))
+            }
             Self::Accounts(client_id) => {
                 Outcome::Accounts(service.accounts(caller, &client_id).await?)
             }

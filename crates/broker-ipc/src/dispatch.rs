@@ -131,17 +131,16 @@ fn answer<H: Handler>(
 ) -> BoxFuture<'static, zbus::Result<()>> {
     let (connection, handler) = (connection.clone(), Arc::clone(handler));
     Box::pin(async move {
-        let reply = match standard(&*handler, &call) {
-            Some(reply) => reply,
-            None => {
-                let working = AssertUnwindSafe(handler.call(call.clone()));
-                working.catch_unwind().await.unwrap_or_else(|_| {
-                    call.fail(&AcquireTokenError::new(
-                        ErrorKind::Unexpected,
-                        "the broker made a mistake on this request; its log says more",
-                    ))
-                })
-            }
+        let reply = if let Some(reply) = standard(&*handler, &call) {
+            reply
+        } else {
+            let working = AssertUnwindSafe(handler.call(call.clone()));
+            working.catch_unwind().await.unwrap_or_else(|_| {
+                call.fail(&AcquireTokenError::new(
+                    ErrorKind::Unexpected,
+                    "the broker made a mistake on this request; its log says more",
+                ))
+            })
         };
         let flags = call.message().primary_header().flags();
         if flags.contains(Flags::NO_REPLY_EXPECTED) {
@@ -197,11 +196,14 @@ fn parent_of(objects: &[(&str, &str)], path: &str) -> String {
             children.push(child);
         }
     }
-    let nodes: String = children
-        .iter()
-        .map(|child| format!("  <node name=\"{child}\"/>\n"))
-        .collect();
-    format!("<node>\n{nodes}</node>\n")
+    let mut xml = String::from("<node>\n");
+    for child in children {
+        xml.push_str("  <node name=\"");
+        xml.push_str(child);
+        xml.push_str("\"/>\n");
+    }
+    xml.push_str("</node>\n");
+    xml
 }
 
 fn machine_id() -> Option<String> {

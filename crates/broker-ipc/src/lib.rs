@@ -1,19 +1,32 @@
 //! The D-Bus contracts of the broker, and the only crate that speaks D-Bus.
 //!
-//! [`service`] is what the broker implements and [`server`] offers on its socket.
+//! * The broker implements [`service::BrokerService`] and serves it with [`server::serve`] on its
+//!   socket.
+//! * keyward-session serves the same trait, passing requests on, with [`faces::Faces`] on the
+//!   session bus: our typed interface and Microsoft's.
+//! * Applications find a broker with [`discovery::connect`] and use it as a
+//!   [`TokenBroker`](keyward_client::ports::TokenBroker); the [`proxy`] module has one for each
+//!   kind of broker.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod address;
 mod agent;
 mod broker1;
+mod bus;
 mod dispatch;
+pub mod faces;
 mod guard;
 mod in_flight;
 mod link;
+mod microsoft;
 pub mod names;
+pub mod proxy;
+mod reconnect;
 mod sasl;
 pub mod server;
 pub mod service;
 mod wire;
 
 pub use agent::AgentScope;
+pub use bus::Owner;

@@ -40,7 +40,7 @@ pub(crate) enum WireError {
 }
 
 impl WireError {
-    pub(crate) fn value(key: &'static str, why: impl ToString) -> Self {
+    pub(crate) fn value(key: &'static str, why: &(impl ToString + ?Sized)) -> Self {
         Self::Value {
             key,
             why: why.to_string(),

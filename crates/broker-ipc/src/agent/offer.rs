@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use url::Url;
 use zbus::message::Message;
+use zbus::names::MemberName;
 
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
@@ -105,7 +106,7 @@ impl Offer {
     async fn answer(&self, call: &Call) -> zbus::Result<Message> {
         let header = call.header();
         let body = call.message().body();
-        match header.member().map(|member| member.as_str()) {
+        match header.member().map(MemberName::as_str) {
             Some("Prepare") => {
                 let (id, options) = match body
                     .deserialize()
@@ -173,7 +174,7 @@ fn read_options(dict: &Dict<'_>) -> Result<(String, ShowOptions), WireError> {
     let redirect_uri = match dict.text("redirect_uri")? {
         None => None,
         Some(text) => {
-            Some(Url::parse(text).map_err(|error| WireError::value("redirect_uri", error))?)
+            Some(Url::parse(text).map_err(|error| WireError::value("redirect_uri", &error))?)
         }
     };
     let options = ShowOptions {

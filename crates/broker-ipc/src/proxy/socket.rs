@@ -1,0 +1,220 @@
+//! Our broker behind its socket: nobody can listen in, and the kernel vouches for both ends.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::net::UnixStream;
+use zbus::Connection;
+
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::oauth::transport::UserAgent;
+
+use crate::agent::AgentScope;
+use crate::agent::offer::Offer;
+use crate::dispatch;
+use crate::link;
+use crate::reconnect::{Opened, Reconnecting, Serving};
+use crate::service::Caller;
+
+use super::typed::{self, Typed, typed_broker};
+
+/// Starts a broker that is not running.
+#[async_trait]
+pub trait Starter: Send + Sync {
+    /// Returns when the broker accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started; the text says why and what to do.
+    async fn start(&self) -> Result<(), AcquireTokenError>;
+}
+
+/// How the broker's socket is used.
+#[derive(Clone)]
+pub struct SocketOptions {
+    /// The socket.
+    pub path: PathBuf,
+    /// Shows sign-ins, for whom.
+    pub agent: Option<(Arc<dyn UserAgent>, AgentScope)>,
+    /// Starts the broker when nobody listens on the socket.
+    pub starter: Option<Arc<dyn Starter>>,
+}
+
+impl SocketOptions {
+    /// Only calls, and only to a broker that is running.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            agent: None,
+            starter: None,
+        }
+    }
+
+    /// Offers to show sign-ins.
+    #[must_use]
+    pub fn with_agent(mut self, agent: Arc<dyn UserAgent>, scope: AgentScope) -> Self {
+        self.agent = Some((agent, scope));
+        self
+    }
+
+    /// Starts the broker on demand.
+    #[must_use]
+    pub fn with_starter(mut self, starter: Arc<dyn Starter>) -> Self {
+        self.starter = Some(starter);
+        self
+    }
+}
+
+/// The broker on a socket.
+#[derive(Clone)]
+pub struct SocketBroker {
+    typed: Typed,
+}
+
+impl SocketBroker {
+    /// A proxy; connects with the first call.
+    pub fn new(options: SocketOptions) -> Self {
+        let options = Arc::new(options);
+        let connection = Reconnecting::new(move || {
+            let options = Arc::clone(&options);
+            Box::pin(async move { open(&options).await })
+        });
+        Self {
+            typed: Typed::new(connection, None),
+        }
+    }
+
+    /// Connects now, unless a connection is open.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BrokerUnavailable`] when nobody listens, [`ErrorKind::IncorrectConfiguration`]
+    /// when the socket is not safe to use.
+    pub async fn connect(&self) -> Result<(), AcquireTokenError> {
+        self.typed.connection().await.map(drop)
+    }
+
+    /// Waits until the connection is closed, opening one first if none is open.
+    pub async fn closed(&self) -> Result<(), AcquireTokenError> {
+        self.typed.connection().await?.closed().await;
+        Ok(())
+    }
+
+    /// The same broker and connection, for the requests of a caller on a bus: they are passed on
+    /// with its name.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: &Caller) -> Self {
+        Self {
+            typed: self.typed.on_behalf_of(caller),
+        }
+    }
+}
+
+typed_broker!(SocketBroker);
+
+async fn open(options: &SocketOptions) -> Result<Opened, AcquireTokenError> {
+    let stream = match connect(&options.path).await {
+        Ok(stream) => stream,
+        Err(error) => match &options.starter {
+            Some(starter) if error.kind() == ErrorKind::BrokerUnavailable => {
+                starter.start().await?;
+                connect(&options.path).await?
+            }
+            _ => return Err(error),
+        },
+    };
+    let uid = rustix::process::getuid().as_raw();
+    let incoming = link::join(stream, uid)
+        .await
+        .map_err(|error| unavailable(&options.path, &error))?;
+    let connection = Connection::from(&incoming);
+    let mut serving = None;
+    if let Some((agent, scope)) = &options.agent {
+        let offer = Offer::new(Arc::clone(agent));
+        serving = Some(Serving(tokio::spawn(dispatch::run(incoming, offer))));
+        typed::offer_user_agent(&connection, scope.as_str()).await?;
+    }
+    Ok(Opened {
+        connection,
+        _serving: serving,
+    })
+}
+
+/// Connects to a socket after making sure that only this user can have put it there.
+async fn connect(path: &Path) -> Result<UnixStream, AcquireTokenError> {
+    check(path)?;
+    let stream = UnixStream::connect(path)
+        .await
+        .map_err(|error| unavailable(path, &error))?;
+    let uid = rustix::process::getuid().as_raw();
+    let peer = stream
+        .peer_cred()
+        .map_err(|error| unavailable(path, &error))?
+        .uid();
+    if peer != uid {
+        return Err(unsafe_place(format!(
+            "the broker at {} runs as uid {peer}, not as this user",
+            path.display()
+        )));
+    }
+    Ok(stream)
+}
+
+/// The folder belongs to this user and lets nobody else in, and the socket belongs to this user.
+fn check(path: &Path) -> Result<(), AcquireTokenError> {
+    let uid = rustix::process::getuid().as_raw();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => {
+            return Err(unsafe_place(format!(
+                "the broker's socket {} needs an absolute path",
+                path.display()
+            )));
+        }
+    };
+    let of_folder = fs::metadata(folder).map_err(|error| unavailable(path, &error))?;
+    if of_folder.uid() != uid {
+        return Err(unsafe_place(format!(
+            "the folder {} of the broker's socket belongs to uid {}",
+            folder.display(),
+            of_folder.uid()
+        )));
+    }
+    if of_folder.mode() & 0o077 != 0 {
+        return Err(unsafe_place(format!(
+            "the folder {folder} of the broker's socket is open to others (mode {mode:04o}): run \
+             chmod 700 {folder}",
+            folder = folder.display(),
+            mode = of_folder.mode() & 0o7777,
+        )));
+    }
+    let of_socket = fs::symlink_metadata(path).map_err(|error| unavailable(path, &error))?;
+    if !of_socket.file_type().is_socket() || of_socket.uid() != uid {
+        return Err(unsafe_place(format!(
+            "{} is not a socket of this user",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn unavailable(path: &Path, error: &io::Error) -> AcquireTokenError {
+    let why = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "keywardd is not running".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    AcquireTokenError::new(
+        ErrorKind::BrokerUnavailable,
+        format!("no broker answers at {}: {why}", path.display()),
+    )
+}
+
+fn unsafe_place(message: String) -> AcquireTokenError {
+    AcquireTokenError::new(ErrorKind::IncorrectConfiguration, message)
+}
