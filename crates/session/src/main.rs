@@ -1,0 +1,9 @@
+//! `keyward-session`: the faces of the broker on the session bus.
+
+use std::process::ExitCode;
+
+use keyward_config::Permit;
+
+fn main() -> ExitCode {
+    keyward_session::main(std::env::args_os(), Permit::ConfiguredOnly)
+}

@@ -1,0 +1,106 @@
+//! Starting keywardd on demand.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keyward_broker_ipc::client::error::{AcquireTokenError, ErrorKind};
+use keyward_broker_ipc::proxy::Starter;
+use tokio::process::{Child, Command};
+
+use crate::readiness::Readiness;
+
+/// How long keywardd may take until it serves.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Starts the user's own keywardd. It outlives this process and this bus.
+pub(crate) struct KeywarddStarter {
+    socket: PathBuf,
+}
+
+impl KeywarddStarter {
+    /// For a keywardd that will listen on this socket.
+    pub(crate) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    fn failed(reason: &str) -> AcquireTokenError {
+        AcquireTokenError::new(
+            ErrorKind::BrokerUnavailable,
+            format!("keywardd cannot be started: {reason}; try `keyward doctor`"),
+        )
+    }
+}
+
+#[async_trait]
+impl Starter for KeywarddStarter {
+    async fn start(&self) -> Result<(), AcquireTokenError> {
+        let program = find_keywardd()
+            .ok_or_else(|| Self::failed("it is neither beside keyward-session nor in $PATH"))?;
+        let folder = self.socket.parent().unwrap_or(Path::new("/"));
+        make_private(folder).map_err(|error| Self::failed(&error.to_string()))?;
+        let path = folder.join(format!("starting-{}", std::process::id()));
+        let readiness = Readiness::bind(path).map_err(|error| Self::failed(&error.to_string()))?;
+        let (name, value) = readiness.variable();
+        let mut child = Command::new(&program)
+            .env(name, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // Out of this process's group: what ends us must not end the holder of the tokens.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| Self::failed(&format!("{}: {error}", program.display())))?;
+        tracing::info!(pid = child.id(), "started keywardd");
+        tokio::select! {
+            ready = readiness.wait() => {
+                ready.map_err(|error| Self::failed(&error.to_string()))?;
+                reap(child);
+                Ok(())
+            }
+            ended = child.wait() => Err(Self::failed(&match ended {
+                Ok(status) => format!("it ended with {status}"),
+                Err(error) => error.to_string(),
+            })),
+            () = tokio::time::sleep(READY_WITHIN) => {
+                Err(Self::failed("it did not get ready in time"))
+            }
+        }
+    }
+}
+
+/// Takes note of keywardd's end whenever that will be, so that no zombie stays.
+fn reap(mut child: Child) {
+    tokio::spawn(async move {
+        if let Ok(status) = child.wait().await {
+            tracing::info!(%status, "keywardd ended");
+        }
+    });
+}
+
+/// The runtime folder is only this user's; keywardd insists on it as well.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(folder)
+}
+
+/// `$KEYWARD_KEYWARDD`, else beside this program, else in `$PATH`.
+fn find_keywardd() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("KEYWARD_KEYWARDD").filter(|path| !path.is_empty()) {
+        return Some(named.into());
+    }
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|this| Some(this.parent()?.to_owned()));
+    let path: OsString = env::var_os("PATH").unwrap_or_default();
+    beside
+        .into_iter()
+        .chain(env::split_paths(&path).filter(|folder| folder.is_absolute()))
+        .map(|folder| folder.join("keywardd"))
+        .find(|program| program.is_file())
+}
