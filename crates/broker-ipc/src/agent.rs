@@ -19,6 +19,8 @@ pub enum AgentScope {
     Everyone,
     /// For the requests that come over the same connection.
     OwnRequests,
+    /// For the requests that come over the same connection while nobody offers for everyone.
+    OwnRequestsIfNoOther,
 }
 
 impl AgentScope {
@@ -26,13 +28,18 @@ impl AgentScope {
         match self {
             Self::Everyone => "everyone",
             Self::OwnRequests => "own-requests",
+            Self::OwnRequestsIfNoOther => "own-requests-if-no-other",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Everyone, Self::OwnRequests]
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
+        [
+            Self::Everyone,
+            Self::OwnRequests,
+            Self::OwnRequestsIfNoOther,
+        ]
+        .into_iter()
+        .find(|scope| scope.as_str() == text)
     }
 }
 

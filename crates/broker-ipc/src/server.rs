@@ -159,7 +159,7 @@ struct Peer {
     connection: Connection,
     in_flight: Arc<InFlight>,
     /// The agent offered on this connection.
-    agent: Mutex<Option<Arc<RemoteAgent>>>,
+    agent: Mutex<Option<(AgentScope, Arc<RemoteAgent>)>>,
 }
 
 impl Peer {
@@ -219,16 +219,20 @@ impl Peer {
         job.run(call, request).await
     }
 
-    /// The agent for a request of this connection: its own, else the newest that is for everyone.
+    /// The agent for a request of this connection: its own, else the newest that is for everyone;
+    /// the other way round if its own was offered so.
     fn agent(&self) -> Arc<dyn UserAgent> {
-        let own = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*own {
-            Some(own) => Arc::clone(own) as Arc<dyn UserAgent>,
-            None => self
-                .server
-                .agents
-                .newest()
-                .unwrap_or_else(|| Arc::new(NoAgent)),
+        let own = {
+            let offered = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+            offered.clone()
+        };
+        if let Some((AgentScope::Everyone | AgentScope::OwnRequests, own)) = own {
+            return own;
+        }
+        match (self.server.agents.newest(), own) {
+            (Some(everyones), _) => everyones,
+            (None, Some((_, own))) => own,
+            (None, None) => Arc::new(NoAgent),
         }
     }
 
@@ -237,14 +241,14 @@ impl Peer {
             .ok_or(WireError::Missing("for"))
             .and_then(|text| {
                 AgentScope::parse(text)
-                    .ok_or_else(|| WireError::value("for", "is neither everyone nor own-requests"))
+                    .ok_or_else(|| WireError::value("for", "is no scope of a user agent"))
             })
             .map_err(|error| error.in_request())?;
         let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
         if scope == AgentScope::Everyone {
             self.server.agents.offer(self.number, Arc::clone(&agent));
         }
-        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some((scope, agent));
         Ok(())
     }
 }

@@ -114,6 +114,30 @@ async fn an_interactive_request_is_shown_by_the_callers_own_agent() {
 }
 
 #[tokio::test]
+async fn an_agent_offered_for_want_of_another_gives_way_to_one_for_everyone() {
+    let socket = Socket::new(Limits::default());
+    let own = FakeAgent::new(Person::SignsIn);
+    let scope = AgentScope::OwnRequestsIfNoOther;
+    let client = SocketBroker::new(socket.options().with_agent(own.clone(), scope));
+    client
+        .acquire_token_interactive(interactive(ANY))
+        .await
+        .unwrap();
+    assert_eq!(own.shown.lock().unwrap().len(), 1);
+
+    let everyones = FakeAgent::new(Person::SignsIn);
+    let options = socket.options();
+    let session = SocketBroker::new(options.with_agent(everyones.clone(), AgentScope::Everyone));
+    session.connect().await.unwrap();
+    client
+        .acquire_token_interactive(interactive(ANY))
+        .await
+        .unwrap();
+    assert_eq!(everyones.shown.lock().unwrap().len(), 1);
+    assert_eq!(own.shown.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn without_an_own_agent_the_newest_one_for_everyone_shows_it() {
     let socket = Socket::new(Limits::default());
     let client = socket.client();
