@@ -26,18 +26,16 @@ const OFFER_AGAIN: Duration = Duration::from_secs(1);
 /// is wrong, and the files are read again for the next one.
 pub(crate) struct Forwarder {
     environment: Environment,
-    permit: Permit,
     no_start: bool,
     link: Mutex<Result<SocketBroker, AcquireTokenError>>,
 }
 
 impl Forwarder {
     /// A way to keywardd; connects with the first request.
-    pub(crate) fn new(environment: Environment, permit: Permit, no_start: bool) -> Self {
-        let link = Mutex::new(link(&environment, permit, no_start));
+    pub(crate) fn new(environment: Environment, no_start: bool) -> Self {
+        let link = Mutex::new(link(&environment, no_start));
         Self {
             environment,
-            permit,
             no_start,
             link,
         }
@@ -45,7 +43,7 @@ impl Forwarder {
 
     /// What to log, as far as the configuration can be read.
     pub(crate) fn log_directives(&self) -> String {
-        keyward_config::load(&self.environment, self.permit)
+        keyward_config::load(&self.environment, Permit::ConfiguredOnly)
             .map_or_else(|_| "info".to_owned(), |config| config.log.value)
     }
 
@@ -71,7 +69,7 @@ impl Forwarder {
     fn link(&self) -> Result<SocketBroker, AcquireTokenError> {
         let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         if current.is_err() {
-            *current = link(&self.environment, self.permit, self.no_start);
+            *current = link(&self.environment, self.no_start);
         }
         current.clone()
     }
@@ -82,12 +80,9 @@ impl Forwarder {
 }
 
 /// Reads the configuration and makes the proxy.
-fn link(
-    environment: &Environment,
-    permit: Permit,
-    no_start: bool,
-) -> Result<SocketBroker, AcquireTokenError> {
-    let config = keyward_config::load(environment, permit).map_err(misconfigured)?;
+fn link(environment: &Environment, no_start: bool) -> Result<SocketBroker, AcquireTokenError> {
+    let config =
+        keyward_config::load(environment, Permit::ConfiguredOnly).map_err(misconfigured)?;
     let socket = Places::socket(environment).map_err(misconfigured)?.value;
     let mut options = SocketOptions::new(&socket)
         .with_agent(Arc::new(user_agent(&config)?), AgentScope::Everyone);

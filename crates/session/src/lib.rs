@@ -24,16 +24,16 @@ use std::sync::Arc;
 
 use clap::Parser;
 use keyward_broker_ipc::address::InvalidAddress;
-use keyward_config::{Environment, Permit};
+use keyward_config::Environment;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use args::Arguments;
 use forward::Forwarder;
 
 /// Runs keyward-session until its bus leaves for good or it is asked to end.
-pub fn main(arguments: impl IntoIterator<Item = OsString>, permit: Permit) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     let arguments = Arguments::parse_from(arguments);
-    match run(&arguments, permit) {
+    match run(&arguments, environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("keyward-session: {error}");
@@ -42,13 +42,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, permit: Permit) -> Ex
     }
 }
 
-fn run(arguments: &Arguments, permit: Permit) -> Result<(), StartError> {
+fn run(arguments: &Arguments, environment: Environment) -> Result<(), StartError> {
     // Redirects and access tokens pass through this memory.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         eprintln!("keyward-session: this process stays dumpable: {error}");
     }
-    let environment = Environment::of_process();
-    let forwarder = Forwarder::new(environment, permit, arguments.no_start);
+    let forwarder = Forwarder::new(environment, arguments.no_start);
     log::start(&forwarder.log_directives());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use keyward_config::Permit;
+use keyward_config::Environment;
 
 fn main() -> ExitCode {
-    keyward_session::main(std::env::args_os(), Permit::ConfiguredOnly)
+    keyward_session::main(std::env::args_os(), Environment::of_process())
 }
