@@ -203,6 +203,10 @@ impl Caller {
     }
 }
 
+/// A value in a dictionary of D-Bus, and the D-Bus error a call may end with.
+pub use zbus::Error;
+pub use zbus::zvariant::{OwnedVariant, Variant};
+
 /// Whom a call is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Destination<'a> {

@@ -21,12 +21,8 @@ impl Keyring {
         let mut command = login.command("gnome-keyring-daemon");
         command.args(["--foreground", "--unlock", "--components=secrets"]);
         // The password comes on standard input.
-        let mut daemon = Process::start_with_input(
-            "gnome-keyring-daemon",
-            &mut command,
-            &login.logs(),
-            Some(b"pw"),
-        );
+        let mut daemon =
+            Process::start_with_input("gnome-keyring-daemon", &mut command, &login.logs(), b"pw");
         let caller = bus.connect();
         wait::until("an unlocked login collection", READY_WITHIN, || {
             assert!(daemon.is_running(), "{}", daemon.output());

@@ -8,6 +8,7 @@
 #![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod bus;
+pub mod dialogue;
 pub mod http;
 pub mod keyring;
 pub mod login;
@@ -17,6 +18,7 @@ pub mod secrets;
 pub mod wait;
 
 pub use bus::SessionBus;
+pub use dialogue::Dialogue;
 pub use keyring::Keyring;
 pub use login::Login;
 pub use process::Process;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -18,45 +18,65 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Process {
     name: String,
     child: Child,
+    files: Files,
+}
+
+/// Where the output of a process goes.
+#[derive(Debug)]
+struct Files {
     stdout: PathBuf,
     stderr: PathBuf,
+}
+
+impl Files {
+    fn of(name: &str, logs: &Path) -> Self {
+        Self {
+            stdout: logs.join(format!("{name}.out")),
+            stderr: logs.join(format!("{name}.err")),
+        }
+    }
 }
 
 impl Process {
     /// Starts a command under a name; its output goes to `logs/NAME.out` and `logs/NAME.err`,
     /// after what earlier processes of that name wrote.
     pub fn start(name: &str, command: &mut Command, logs: &Path) -> Self {
-        Self::start_with_input(name, command, logs, None)
+        let files = Files::of(name, logs);
+        let command = command.stdin(Stdio::null()).stdout(append(&files.stdout));
+        Self::spawn(name, command, files)
     }
 
     /// The same, and writes `input` to its standard input, which is then closed.
-    pub fn start_with_input(
-        name: &str,
-        command: &mut Command,
-        logs: &Path,
-        input: Option<&[u8]>,
-    ) -> Self {
-        let stdout = logs.join(format!("{name}.out"));
-        let stderr = logs.join(format!("{name}.err"));
-        let stdin = if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        };
-        let mut child = command
-            .stdin(stdin)
-            .stdout(append(&stdout))
-            .stderr(append(&stderr))
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}: {command:?}"));
-        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+    pub fn start_with_input(name: &str, command: &mut Command, logs: &Path, input: &[u8]) -> Self {
+        let files = Files::of(name, logs);
+        let command = command.stdin(Stdio::piped()).stdout(append(&files.stdout));
+        let mut process = Self::spawn(name, command, files);
+        if let Some(mut pipe) = process.child.stdin.take() {
             pipe.write_all(input).expect("a process reads its input");
         }
+        process
+    }
+
+    /// The same with pipes for standard input and output, which
+    /// [`take_pipes`](Self::take_pipes) hands out.
+    pub(crate) fn start_in_dialogue(name: &str, command: &mut Command, logs: &Path) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::spawn(name, command, Files::of(name, logs))
+    }
+
+    pub(crate) fn take_pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        let (input, output) = (self.child.stdin.take(), self.child.stdout.take());
+        input.zip(output).expect("it was started in dialogue")
+    }
+
+    fn spawn(name: &str, command: &mut Command, files: Files) -> Self {
+        let child = command.stderr(append(&files.stderr)).spawn();
+        let child =
+            child.unwrap_or_else(|error| panic!("{name} cannot be started: {error}: {command:?}"));
         Self {
             name: name.to_owned(),
             child,
-            stdout,
-            stderr,
+            files,
         }
     }
 
@@ -67,12 +87,12 @@ impl Process {
 
     /// Everything written to standard output so far.
     pub fn stdout(&self) -> String {
-        read(&self.stdout)
+        read(&self.files.stdout)
     }
 
     /// Everything written to standard error so far.
     pub fn stderr(&self) -> String {
-        read(&self.stderr)
+        read(&self.files.stderr)
     }
 
     /// Whether it still runs.
@@ -230,7 +250,7 @@ mod tests {
     fn input_is_written_and_closed() {
         let logs = tempfile::tempdir().unwrap();
         let mut process =
-            Process::start_with_input("cat", &mut Command::new("cat"), logs.path(), Some(b"hi\n"));
+            Process::start_with_input("cat", &mut Command::new("cat"), logs.path(), b"hi\n");
         assert!(process.wait(Duration::from_secs(10)).success());
         assert_eq!(process.stdout(), "hi\n");
     }
