@@ -125,6 +125,11 @@ pub struct Caller {
     connection: Connection,
 }
 
+/// What can be the body of a call.
+pub trait Body: Serialize + DynamicType {}
+
+impl<T: Serialize + DynamicType> Body for T {}
+
 /// What a call ended with.
 pub type Answer = Result<Message, zbus::Error>;
 
@@ -159,10 +164,7 @@ impl Caller {
     }
 
     /// Calls a method and waits for its answer.
-    pub fn call<B>(&self, to: Destination<'_>, method: &str, body: &B) -> Answer
-    where
-        B: Serialize + DynamicType,
-    {
+    pub fn call<B: Body>(&self, to: Destination<'_>, method: &str, body: &B) -> Answer {
         let Destination {
             name,
             path,

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
+pub use rustix::process::Signal;
 
 use crate::wait;
 
@@ -181,6 +183,13 @@ pub fn runs(process: u32) -> bool {
     after_name.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }
 
+/// The process that listens on a Unix socket, if one does.
+pub fn listener(socket: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
+
 fn append(path: &Path) -> File {
     File::options()
         .create(true)
@@ -244,6 +253,15 @@ mod tests {
             (process.stdout().as_str(), process.stderr().as_str()),
             ("out\n", "err\n")
         );
+    }
+
+    #[test]
+    fn who_listens_on_a_socket_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        assert_eq!(listener(&socket), None);
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(listener(&socket), Some(std::process::id()));
     }
 
     #[test]

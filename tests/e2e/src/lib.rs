@@ -1,1 +1,36 @@
-//! keyward-e2e
+//! What the end-to-end tests stand on: a private login with the development authority, the
+//! programs that ship, and unmodified clients; started, watched and ended by the tests alone.
+
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod authority;
+pub mod browser;
+pub mod cli;
+pub mod face;
+pub mod msal;
+pub mod programs;
+pub mod provider;
+pub mod stack;
+pub mod typed;
+
+pub use authority::TestAuthority;
+pub use msal::Msal;
+pub use stack::{Stack, Tenant};
+pub use typed::Typed;
+
+use std::time::Duration;
+
+/// An application of the tests: any GUID is a client of the development authority.
+pub const CLIENT: &str = "6d1f0c3e-58a2-4b7e-9a41-0d2c4b6e8f10";
+
+/// Another application.
+pub const OTHER_CLIENT: &str = "b8a5e2d4-7c19-4f60-8e33-5a9b1c7d2e4f";
+
+/// The user who signs in unless a test says otherwise.
+pub const ALICE: &str = "alice@dev.test";
+
+/// Another user.
+pub const BOB: &str = "bob@dev.test";
+
+/// Longer than anything takes that goes well, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(60);

@@ -58,7 +58,7 @@ pub const EDGES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const TEST_EDGES: &[(&str, &str)] = &[
     ("*", "testkit"),
-    ("e2e", "broker-ipc"),
+    ("e2e", "dev-authority"),
     ("bench", "broker-ipc"),
     ("bench", "dev-authority"),
 ];

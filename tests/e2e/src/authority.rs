@@ -1,0 +1,122 @@
+//! The development authority, inside the test: faults are scripted, every token it issued is known,
+//! and a restart forgets nothing.
+
+use keyward_dev_authority::{Authority, FaultRule, LogEntry, OidcMode, Running, Stopped};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::stack::Tenant;
+
+/// A running development authority.
+pub struct TestAuthority {
+    runtime: Runtime,
+    state: State,
+    http: String,
+}
+
+enum State {
+    Running(Running),
+    Stopped(Stopped),
+    Changing,
+}
+
+impl TestAuthority {
+    /// Starts it on a free port.
+    pub fn start(mode: OidcMode) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        let started = runtime.block_on(Authority::builder().mode(mode).start());
+        let running = started.expect("the authority listens");
+        Self {
+            http: running.http().to_owned(),
+            state: State::Running(running),
+            runtime,
+        }
+    }
+
+    /// Its origin, `http://127.0.0.1:PORT`.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// The demo API.
+    pub fn api(&self) -> String {
+        format!("{}/api/me", self.http)
+    }
+
+    /// The issuer of a tenant.
+    pub fn issuer(&self, tenant: Tenant) -> String {
+        self.running().issuer(tenant.into())
+    }
+
+    /// The GUID of a tenant; the OpenID tenant's is derived from its issuer.
+    pub fn tenant(&self, tenant: Tenant) -> String {
+        match tenant {
+            Tenant::Entra => keyward_dev_authority::ENTRA_TENANT.to_owned(),
+            Tenant::Oidc => {
+                let issuer = self.issuer(tenant);
+                Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.as_bytes()).to_string()
+            }
+        }
+    }
+
+    /// Scripts a fault.
+    pub fn fault(&self, rule: FaultRule) {
+        self.running().fault(rule).expect("the fault makes sense");
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.running().clear_faults();
+    }
+
+    /// Every refresh token issued, oldest first.
+    pub fn refresh_tokens(&self) -> Vec<String> {
+        let issued = self.running().issued();
+        issued.into_iter().map(|token| token.refresh_token).collect()
+    }
+
+    /// Ends every refresh token of a user.
+    pub fn revoke(&self, user: &str) -> usize {
+        self.running().revoke(user)
+    }
+
+    /// The latest requests, oldest first.
+    pub fn log(&self) -> Vec<LogEntry> {
+        self.running().log()
+    }
+
+    /// How many refresh tokens were redeemed.
+    pub fn renewals(&self) -> usize {
+        let log = self.log();
+        let redeemed = |entry: &&LogEntry| {
+            entry.grant_type.as_deref() == Some("refresh_token") && entry.status == 200
+        };
+        log.iter().filter(redeemed).count()
+    }
+
+    /// Stops listening. Nothing is forgotten.
+    pub fn stop(&mut self) {
+        if let State::Running(running) = std::mem::replace(&mut self.state, State::Changing) {
+            self.state = State::Stopped(self.runtime.block_on(running.shutdown()));
+        }
+    }
+
+    /// Listens again on the same port.
+    pub fn resume(&mut self) {
+        if let State::Stopped(stopped) = std::mem::replace(&mut self.state, State::Changing) {
+            let started = self.runtime.block_on(stopped.start());
+            self.state = State::Running(started.expect("the port is still free"));
+        }
+    }
+
+    fn running(&self) -> &Running {
+        match &self.state {
+            State::Running(running) => running,
+            State::Stopped(_) | State::Changing => panic!("the authority does not run"),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The browser of a login: does what the test decided, and counts how often it was opened.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use keyward_testkit::Login;
+
+use crate::programs;
+
+/// What the person in front of the browser does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Signs in and consents.
+    Accept,
+    /// Signs in and declines.
+    Decline,
+    /// Leaves at the first page.
+    Cancel,
+    /// Never comes back.
+    WalkAway,
+}
+
+impl Choice {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Decline => "decline",
+            Self::Cancel => "cancel",
+            Self::WalkAway => "walk-away",
+        }
+    }
+}
+
+/// A program that stands in for the browser. It fills in the authority's real pages.
+#[derive(Debug)]
+pub struct Browser {
+    folder: PathBuf,
+}
+
+impl Browser {
+    /// Puts the program into the login. `alice` signs in until told otherwise.
+    pub fn install(login: &Login) -> Self {
+        let folder = login.path("browser");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let browser = Self { folder };
+        let script = SCRIPT
+            .replace("FOLDER", &browser.folder.display().to_string())
+            .replace(
+                "SIGN_IN",
+                &login.path("bin/keyward-dev").display().to_string(),
+            )
+            .replace(
+                "NODE_FOLDER",
+                &programs::node_folder().display().to_string(),
+            );
+        fs::write(browser.program(), script).expect("a program can be written");
+        let executable = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(browser.program(), executable).expect("it can be made executable");
+        browser.signs_in(crate::ALICE);
+        browser
+    }
+
+    /// The program; its argument is the URL.
+    pub fn program(&self) -> PathBuf {
+        self.folder.join("open")
+    }
+
+    /// From now on this user signs in and consents.
+    pub fn signs_in(&self, user: &str) {
+        self.write("user", user);
+        self.does(Choice::Accept);
+    }
+
+    /// From now on the person does this.
+    pub fn does(&self, choice: Choice) {
+        self.write("choice", choice.as_str());
+    }
+
+    /// The pages are those of npm's oidc-provider from now on.
+    pub fn uses_provider_pages(&self) {
+        self.write("choice", "provider");
+    }
+
+    /// How often it was opened.
+    pub fn opened(&self) -> usize {
+        let log = fs::read_to_string(self.folder.join("opened")).unwrap_or_default();
+        log.lines().count()
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        // Whole or not at all: the program may be reading it.
+        let new = self.folder.join("new");
+        fs::write(&new, text).expect("a file can be written");
+        fs::rename(new, self.folder.join(file)).expect("a file can be renamed");
+    }
+}
+
+const SCRIPT: &str = r#"#!/bin/sh
+echo opened >> 'FOLDER/opened'
+user=$(cat 'FOLDER/user')
+choice=$(cat 'FOLDER/choice')
+case $choice in
+walk-away) exit 0 ;;
+provider) exec node 'NODE_FOLDER/provider-browser.mjs' "${user%@*}" "$1" ;;
+*) exec 'SIGN_IN' sign-in --user "$user" --choice "$choice" "$1" ;;
+esac
+"#;

@@ -1,0 +1,68 @@
+//! npm's oidc-provider, an OpenID provider nobody of us wrote (`node/oidc-provider.mjs`).
+
+use keyward_testkit::Dialogue;
+use serde_json::Value;
+
+use crate::stack::Stack;
+use crate::{SOON, programs};
+
+/// A running provider.
+pub struct Provider {
+    dialogue: Dialogue,
+    issuer: String,
+}
+
+/// The client it knows.
+pub const PROVIDER_CLIENT: &str = "native-app";
+
+/// That client's redirect URI; any port is good (RFC 8252 §7.3).
+pub const PROVIDER_REDIRECT: &str = "http://127.0.0.1/callback";
+
+impl Provider {
+    /// Starts it on a free port.
+    pub fn start(stack: &Stack) -> Self {
+        let mut command = stack.command("node");
+        command
+            .arg(programs::node_folder().join("oidc-provider.mjs"))
+            .env("CLIENT_ID", PROVIDER_CLIENT)
+            .env("REDIRECT_URI", PROVIDER_REDIRECT);
+        let logs = stack.login.logs();
+        let mut dialogue = Dialogue::start("oidc-provider", &mut command, &logs);
+        let first = dialogue.hear(SOON, |line| line.starts_with('{'));
+        let first: Value = serde_json::from_str(&first).expect("the first line is JSON");
+        let issuer = first["issuer"]
+            .as_str()
+            .expect("it names its issuer")
+            .to_owned();
+        Self { dialogue, issuer }
+    }
+
+    /// Its issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Makes every nonce it gave out worthless.
+    pub fn change_nonces(&mut self) {
+        self.ask("new-nonces");
+    }
+
+    /// Every refresh token it issued.
+    pub fn refresh_tokens(&mut self) -> Vec<String> {
+        let answer = self.ask("tokens");
+        let tokens = answer["refreshTokens"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        tokens
+            .iter()
+            .filter_map(|token| token.as_str().map(str::to_owned))
+            .collect()
+    }
+
+    fn ask(&mut self, question: &str) -> Value {
+        self.dialogue.say(question);
+        let line = self.dialogue.hear(SOON, |line| line.starts_with('{'));
+        serde_json::from_str(&line).expect("it answers JSON")
+    }
+}
