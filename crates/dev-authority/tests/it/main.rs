@@ -1,0 +1,22 @@
+//! The authority over its own HTTP interface, as clients, browsers and thieves see it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code)]
+
+mod admin;
+mod api;
+mod app;
+mod browser;
+mod device;
+mod dpop;
+mod entra;
+mod entra_errors;
+mod faults;
+mod key;
+mod metadata;
+mod oidc;
+mod pages;
+mod prompts;
+mod rotation;
+mod server;
+mod strict;
