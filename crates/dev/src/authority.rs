@@ -1,0 +1,77 @@
+//! `keyward-dev authority`, and the authority inside sessions and the demo.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use keyward_dev_authority::{Authority, ENTRA_TENANT, OidcMode, Running};
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::DevError;
+use crate::args::{AuthorityArguments, Bind, Tenant};
+
+/// Runs the authority until it is interrupted.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn run(arguments: &AuthorityArguments) -> Result<ExitCode, DevError> {
+    let mode = match arguments.bind {
+        Bind::RefreshToken => OidcMode::RefreshTokenOnly,
+        Bind::Both => OidcMode::Both,
+    };
+    let running = Authority::builder()
+        .port(arguments.port)
+        .mode(mode)
+        .strict_clients(arguments.clients.clone())
+        .start()
+        .await
+        .map_err(DevError::io("start the authority"))?;
+    announce(&running).map_err(DevError::io("announce the authority"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::io("watch signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::io("watch signals"))?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(running: &Running) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", running.announcement())?;
+    out.flush()
+}
+
+/// Starts the authority inside this process.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn start(port: u16) -> Result<Running, DevError> {
+    Authority::builder()
+        .port(port)
+        .start()
+        .await
+        .map_err(DevError::io("start the authority"))
+}
+
+/// The authority's origin under the name `localhost`, which Microsoft's runtime leaves alone.
+pub fn localhost(running: &Running) -> String {
+    running.http().replace("127.0.0.1", "localhost")
+}
+
+/// The issuer of a tenant.
+pub fn issuer(running: &Running, tenant: Tenant) -> String {
+    running.issuer(tenant.into())
+}
+
+/// The GUID of a tenant; the OpenID tenant's is derived from its issuer.
+pub fn tenant(running: &Running, tenant: Tenant) -> String {
+    match tenant {
+        Tenant::Oidc => {
+            Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer(running, tenant).as_bytes()).to_string()
+        }
+        Tenant::Entra => ENTRA_TENANT.to_owned(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The session bus the broker's names are on: the current one, or a private one where there is
+//! none.
+
+use std::process::Stdio;
+
+use keyward_broker_ipc::address::BusAddress;
+use keyward_broker_ipc::diagnostics;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::DevError;
+use crate::place::Place;
+
+/// A bus for the life of a session.
+#[derive(Debug)]
+pub struct Bus {
+    address: String,
+    /// The daemon, if the bus is ours.
+    daemon: Option<Child>,
+}
+
+impl Bus {
+    /// The current session bus if it can be reached, else one of our own.
+    ///
+    /// # Errors
+    ///
+    /// When the current bus has another broker, or may start one, and `take_over` is not set;
+    /// when a private bus cannot be started.
+    pub async fn current_or_private(place: &Place, take_over: bool) -> Result<Self, DevError> {
+        let Ok(address) = BusAddress::session() else {
+            return Self::private(place).await;
+        };
+        let Ok(report) = diagnostics::inspect(&address).await else {
+            return Self::private(place).await;
+        };
+        let names = [report.microsoft, report.keyward];
+        for name in names.iter().filter(|_| !take_over) {
+            let taken = match (&name.owner, name.activatable) {
+                (Some(owner), _) => match owner.pid {
+                    Some(pid) => format!("process {pid} owns {}", name.name),
+                    None => format!("{} is owned already", name.name),
+                },
+                (None, true) => format!("the bus may start another broker for {}", name.name),
+                (None, false) => continue,
+            };
+            return Err(DevError::Environment(format!(
+                "{taken} on this session bus; run in a private bus (dbus-run-session -- \
+                 keyward-dev session …), or pass --take-over"
+            )));
+        }
+        Ok(Self {
+            address: address.as_str().to_owned(),
+            daemon: None,
+        })
+    }
+
+    /// A bus of our own.
+    ///
+    /// # Errors
+    ///
+    /// When dbus-daemon cannot be started.
+    pub async fn private(place: &Place) -> Result<Self, DevError> {
+        let config = place.path().join("bus.conf");
+        std::fs::write(&config, configuration(place)).map_err(DevError::io("configure a bus"))?;
+        let mut daemon = Command::new("dbus-daemon")
+            .arg("--nofork")
+            .arg("--nopidfile")
+            .arg("--print-address=1")
+            .arg(format!("--config-file={}", config.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(DevError::io(
+                "start dbus-daemon (is the package dbus installed?)",
+            ))?;
+        let mut address = String::new();
+        if let Some(stdout) = daemon.stdout.take() {
+            let mut lines = BufReader::new(stdout);
+            lines
+                .read_line(&mut address)
+                .await
+                .map_err(DevError::io("start dbus-daemon"))?;
+        }
+        let address = address.trim().to_owned();
+        if address.is_empty() {
+            return Err(DevError::Environment(
+                "dbus-daemon did not start".to_owned(),
+            ));
+        }
+        Ok(Self {
+            address,
+            daemon: Some(daemon),
+        })
+    }
+
+    /// The bus's address.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the bus if it is ours.
+    pub async fn stop(self) {
+        if let Some(mut daemon) = self.daemon
+            && let Err(error) = daemon.kill().await
+        {
+            tracing::debug!(%error, "the bus was gone already");
+        }
+    }
+}
+
+/// A session bus without activation: nothing is on it but what the session brings.
+fn configuration(place: &Place) -> String {
+    format!(
+        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
+         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig>\n\
+         <type>session</type>\n<listen>unix:path={}</listen>\n<auth>EXTERNAL</auth>\n\
+         <policy context=\"default\">\n<allow send_destination=\"*\" eavesdrop=\"true\"/>\n\
+         <allow eavesdrop=\"true\"/>\n<allow own=\"*\"/>\n</policy>\n</busconfig>\n",
+        place.run().join("bus").display()
+    )
+}

@@ -1,0 +1,78 @@
+//! The processes of one demo or session: started, waited for, and ended by us alone.
+
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::time::Duration;
+
+use keyward_session::readiness::Readiness;
+use tokio::process::{Child, Command};
+
+use crate::DevError;
+use crate::place::Place;
+
+/// How long a process of ours may take to get ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A process of ours. It is killed, by its own id, when dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+impl Process {
+    /// Starts one of this binary's programs and waits until it says that it serves
+    /// (`READY=1` on `NOTIFY_SOCKET`, as under systemd).
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, ends early, or does not get ready in time.
+    pub async fn start(
+        place: &Place,
+        name: &'static str,
+        arguments: &[OsString],
+        environment: &[(&str, OsString)],
+    ) -> Result<Self, DevError> {
+        let readiness = Readiness::bind(place.run().join(format!("{name}.ready")))
+            .map_err(DevError::io("listen for readiness"))?;
+        let (variable, value) = readiness.variable();
+        let child = Command::new(place.program(name))
+            .args(arguments)
+            .envs(environment.iter().map(|(key, value)| (key, value)))
+            .env(variable, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(DevError::io(format!("start {name}")))?;
+        let mut process = Self { name, child };
+        process.ready(&readiness).await?;
+        Ok(process)
+    }
+
+    async fn ready(&mut self, readiness: &Readiness) -> Result<(), DevError> {
+        let name = self.name;
+        tokio::select! {
+            ready = readiness.wait() => ready.map_err(DevError::io(format!("wait for {name}"))),
+            ended = self.child.wait() => Err(DevError::Environment(match ended {
+                Ok(status) => format!("{name} ended before it was ready: {status}"),
+                Err(error) => format!("{name} cannot be waited for: {error}"),
+            })),
+            () = tokio::time::sleep(READY_WITHIN) => Err(DevError::Environment(format!(
+                "{name} was not ready within {} s", READY_WITHIN.as_secs()
+            ))),
+        }
+    }
+
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends the process and waits until it is gone.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.child.kill().await {
+            tracing::debug!(process = self.name, %error, "was gone already");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `keyward-dev session`: an authority and a broker for the life of one command.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+
+use keyward_config::AuthorityKind;
+use keyward_dev_authority::Running;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::DevError;
+use crate::args::{SessionArguments, SignIn, Tenant};
+use crate::authority;
+use crate::bus::Bus;
+use crate::mapping::{self, Mapping};
+use crate::place::Place;
+use crate::process::Process;
+
+/// The test user signed in where nobody is named.
+pub const DEFAULT_USER: &str = "alice@dev.test";
+
+/// A client id for commands that have none of their own.
+pub const CLIENT_ID: &str = "7a1d3e5f-2b4c-4d6e-8f90-a1b2c3d4e5f6";
+
+/// Starts the authority, keywardd and keyward-session, runs the command, and ends them again.
+///
+/// # Errors
+///
+/// When one of them cannot be started, or the broker's names on the bus are taken.
+pub async fn run(arguments: &SessionArguments) -> Result<ExitCode, DevError> {
+    let place = Place::create()?;
+    let authority = authority::start(0).await?;
+    place.write_config(&configuration(&place, arguments))?;
+    let bus = Bus::current_or_private(&place, arguments.take_over).await?;
+
+    let mut environment = broker_environment(&place);
+    environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.address().into()));
+    let mappings = mapping::to_variable(&mappings(&authority, arguments.tenant));
+    environment.push((mapping::VARIABLE, mappings));
+    let keywardd = Process::start(&place, "keywardd", &[], &environment).await?;
+    let mut session_arguments = vec![OsString::from("--no-start")];
+    if arguments.take_over {
+        session_arguments.push("--take-over".into());
+    }
+    let session =
+        Process::start(&place, "keyward-session", &session_arguments, &environment).await?;
+
+    environment.extend(command_environment(&place, &authority, arguments));
+    let status = run_command(&arguments.command, &environment).await;
+
+    session.stop().await;
+    keywardd.stop().await;
+    bus.stop().await;
+    status.map(exit_code)
+}
+
+/// What both broker processes need to find their private place. They say on stderr only what goes
+/// wrong, unless `$KEYWARD_LOG` asks for more.
+pub fn broker_environment(place: &Place) -> Vec<(&'static str, OsString)> {
+    let log = std::env::var_os("KEYWARD_LOG").unwrap_or_else(|| "warn".into());
+    vec![
+        ("KEYWARD_SOCKET", place.socket().into()),
+        ("KEYWARD_STATE_DIR", place.state().into()),
+        ("KEYWARD_CONFIG", place.config().into()),
+        ("KEYWARD_LOG", log),
+    ]
+}
+
+fn command_environment(
+    place: &Place,
+    authority: &Running,
+    arguments: &SessionArguments,
+) -> Vec<(&'static str, OsString)> {
+    let origin = authority::localhost(authority);
+    let tenant = authority::tenant(authority, arguments.tenant);
+    let mut path = place.programs().into_os_string();
+    if let Some(rest) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    vec![
+        ("KEYWARD_DEV_AUTHORITY", format!("{origin}/{tenant}").into()),
+        ("KEYWARD_DEV_TENANT", tenant.into()),
+        ("KEYWARD_DEV_CLIENT_ID", CLIENT_ID.into()),
+        ("KEYWARD_DEV_USER", arguments.user.clone().into()),
+        ("KEYWARD_DEV_API", format!("{origin}/api/me").into()),
+        ("PATH", path),
+    ]
+}
+
+/// The configuration of the private broker: who fills in the pages.
+fn configuration(place: &Place, arguments: &SessionArguments) -> String {
+    let mut text = String::from("key_protection = \"software\"\n");
+    if arguments.sign_in == SignIn::Auto {
+        let program = place.program("keyward-dev");
+        let command = [
+            &program.to_string_lossy(),
+            "sign-in",
+            "--user",
+            &arguments.user,
+            "{url}",
+        ];
+        text.push_str(&format!(
+            "\n[user_agent]\ncommand = {}\n",
+            toml_array(&command)
+        ));
+    }
+    text
+}
+
+/// The well-known names are the chosen tenant, and `https://localhost/GUID` is either.
+fn mappings(authority: &Running, chosen: Tenant) -> Vec<Mapping> {
+    [Tenant::Oidc, Tenant::Entra]
+        .map(|tenant| {
+            let guid = authority::tenant(authority, tenant);
+            let mut names = vec![format!("https://localhost/{guid}")];
+            if tenant == chosen {
+                for segment in ["common", "organizations", &guid] {
+                    names.push(format!("https://login.microsoftonline.com/{segment}"));
+                }
+            }
+            let kind = match tenant {
+                Tenant::Oidc => AuthorityKind::Oidc,
+                Tenant::Entra => AuthorityKind::Entra,
+            };
+            Mapping {
+                names,
+                issuer: authority::issuer(authority, tenant),
+                kind,
+            }
+        })
+        .into()
+}
+
+/// The `[[authority]]` section of the OpenID tenant, as a person would write it for a provider of
+/// their own.
+pub fn authority_section(authority: &Running) -> String {
+    format!(
+        "[[authority]]\nissuer = {}\nkind = \"oidc\"\nverify_binding = true\n",
+        toml_string(&authority::issuer(authority, Tenant::Oidc)),
+    )
+}
+
+fn toml_array(items: &[&str]) -> String {
+    let items: Vec<String> = items.iter().map(|item| toml_string(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A basic TOML string; JSON's escapes are a subset of TOML's.
+fn toml_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+async fn run_command(
+    command: &[OsString],
+    environment: &[(&str, OsString)],
+) -> Result<ExitStatus, DevError> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(DevError::Environment("no command was given".to_owned()));
+    };
+    let name = program.to_string_lossy().into_owned();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(DevError::io(format!("run {name}")))?;
+    // The terminal sends Ctrl-C to the command as well; what happens then is its decision.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::io("watch signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::io("watch signals"))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.map_err(DevError::io(format!("wait for {name}"))),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => pass_on_termination(&child),
+        }
+    }
+}
+
+fn pass_on_termination(child: &tokio::process::Child) {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
+        && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+    {
+        tracing::debug!(%error, "the command is gone already");
+    }
+}
+
+/// The command's own exit status; 128 and the signal's number if one ended it, as shells do.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_strings_are_quoted() {
+        assert_eq!(toml_array(&["a", "b\"c"]), r#"["a", "b\"c"]"#);
+    }
+}
