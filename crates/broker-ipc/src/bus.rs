@@ -14,10 +14,21 @@ use crate::link;
 const NAME: &str = "org.freedesktop.DBus";
 const PATH: &str = "/org/freedesktop/DBus";
 
-/// `RequestName`: do not wait in a queue, and replace nobody.
+/// `RequestName`: replace an owner that allows it.
+const REPLACE_EXISTING: u32 = 2;
+/// `RequestName`: do not wait in a queue.
 const DO_NOT_QUEUE: u32 = 4;
 const PRIMARY_OWNER: u32 = 1;
 const ALREADY_OWNER: u32 = 4;
+
+/// From whom a name may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// From nobody.
+    Free,
+    /// From an owner that lets itself be replaced.
+    Replaceable,
+}
 
 /// Us on a bus.
 #[derive(Clone, Debug)]
@@ -46,13 +57,23 @@ impl Bus {
         Ok((bus, incoming))
     }
 
+    /// Joins a bus to make calls. What else comes in is dropped: messages nobody takes out of the
+    /// stream would stop the answers behind them.
+    pub(crate) async fn for_calls(address: &BusAddress) -> io::Result<Self> {
+        Self::join(address).await.map(|(bus, _)| bus)
+    }
+
     pub(crate) fn connection(&self) -> &Connection {
         &self.0
     }
 
     /// Asks for a name. `false`: somebody else has it.
-    pub(crate) async fn own(&self, name: &str) -> zbus::Result<bool> {
-        let reply = self.call("RequestName", &(name, DO_NOT_QUEUE)).await?;
+    pub(crate) async fn own(&self, name: &str, taking: Taking) -> zbus::Result<bool> {
+        let flags = match taking {
+            Taking::Free => DO_NOT_QUEUE,
+            Taking::Replaceable => DO_NOT_QUEUE | REPLACE_EXISTING,
+        };
+        let reply = self.call("RequestName", &(name, flags)).await?;
         let answer: u32 = reply.body().deserialize()?;
         Ok(matches!(answer, PRIMARY_OWNER | ALREADY_OWNER))
     }
@@ -101,6 +122,20 @@ impl Bus {
         let body = reply.body();
         let names: Vec<&str> = body.deserialize()?;
         Ok(names.contains(&name))
+    }
+
+    /// Whether the owner of a name answers.
+    pub(crate) async fn ping(&self, name: &str, path: &str) -> zbus::Result<()> {
+        self.0
+            .call_method(
+                Some(name),
+                path,
+                Some("org.freedesktop.DBus.Peer"),
+                "Ping",
+                &(),
+            )
+            .await
+            .map(drop)
     }
 
     /// A property of an object of a service on the bus.

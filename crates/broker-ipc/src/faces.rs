@@ -16,7 +16,7 @@ use keyward_client::error::{AcquireTokenError, ErrorKind};
 
 use crate::address::BusAddress;
 use crate::broker1::{self, Envelope, Job};
-use crate::bus::{Bus, Owner, departed, has_no_owner};
+use crate::bus::{Bus, Owner, Taking, departed, has_no_owner};
 use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::{InFlight, Limits};
 use crate::microsoft;
@@ -31,6 +31,7 @@ const REFUSALS: usize = 64;
 pub struct Faces {
     bus: Bus,
     incoming: MessageStream,
+    taking: Taking,
 }
 
 /// Whom one of the names belongs to.
@@ -59,7 +60,18 @@ impl Faces {
     /// When there is no bus at this address, or it does not let us in.
     pub async fn join(address: &BusAddress) -> io::Result<Self> {
         let (bus, incoming) = Bus::join(address).await?;
-        Ok(Self { bus, incoming })
+        Ok(Self {
+            bus,
+            incoming,
+            taking: Taking::Free,
+        })
+    }
+
+    /// Takes the names also from an owner that lets itself be replaced.
+    #[must_use]
+    pub fn taking_over(mut self) -> Self {
+        self.taking = Taking::Replaceable;
+        self
     }
 
     /// Takes the names that are free and answers calls until the bus goes away. `on_names` learns
@@ -81,7 +93,7 @@ impl Faces {
         // Calls are answered while the names are being asked for: they come with the first name.
         let answering = dispatch::run(self.incoming, handler);
         let naming = async {
-            match take_names(&self.bus).await {
+            match take_names(&self.bus, self.taking).await {
                 Ok(names) => on_names(names),
                 Err(error) => tracing::warn!(%error, "the bus does not give out names"),
             }
@@ -94,16 +106,16 @@ impl Faces {
     }
 }
 
-async fn take_names(bus: &Bus) -> zbus::Result<Names> {
+async fn take_names(bus: &Bus, taking: Taking) -> zbus::Result<Names> {
     // Before the names, so that no caller's departure can be missed.
     bus.watch_departures().await?;
-    let microsoft = take_name(bus, names::microsoft::BUS_NAME).await?;
-    let keyward = take_name(bus, names::keyward::BUS_NAME).await?;
+    let microsoft = take_name(bus, names::microsoft::BUS_NAME, taking).await?;
+    let keyward = take_name(bus, names::keyward::BUS_NAME, taking).await?;
     Ok(Names { microsoft, keyward })
 }
 
-async fn take_name(bus: &Bus, name: &str) -> zbus::Result<Ownership> {
-    if bus.own(name).await? {
+async fn take_name(bus: &Bus, name: &str, taking: Taking) -> zbus::Result<Ownership> {
+    if bus.own(name, taking).await? {
         return Ok(Ownership::Ours);
     }
     Ok(Ownership::Theirs(bus.owner(name).await?))

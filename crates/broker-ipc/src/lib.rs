@@ -14,6 +14,8 @@ pub mod address;
 mod agent;
 mod broker1;
 mod bus;
+pub mod diagnostics;
+pub mod discovery;
 mod dispatch;
 pub mod faces;
 mod guard;
@@ -30,3 +32,5 @@ mod wire;
 
 pub use agent::AgentScope;
 pub use bus::Owner;
+/// The vocabulary of requests and answers, for crates that only pass them on.
+pub use keyward_client as client;

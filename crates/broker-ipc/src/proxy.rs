@@ -5,8 +5,10 @@
 
 mod bus;
 mod failure;
+mod microsoft;
 mod socket;
 mod typed;
 
 pub use bus::BusBroker;
+pub use microsoft::MicrosoftBroker;
 pub use socket::{SocketBroker, SocketOptions, Starter};

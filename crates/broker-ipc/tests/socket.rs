@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fixtures::agent::{FakeAgent, Person};
-use fixtures::{ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, interactive, silent};
+use fixtures::{ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, interactive, own_uid, silent};
 use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions, Starter};
 use keyward_broker_ipc::server::Limits;
@@ -325,7 +325,7 @@ async fn requests_beyond_the_limit_are_refused_and_the_rest_goes_on() {
         .await
         .unwrap();
     let caller = Caller {
-        uid: rustix_uid(),
+        uid: own_uid(),
         pid: Some(42),
         via: Via::Bus {
             unique_name: ":1.7".to_owned(),
@@ -346,7 +346,7 @@ async fn requests_beyond_the_limit_are_refused_and_the_rest_goes_on() {
 async fn nobody_speaks_for_another_user() {
     let socket = Socket::new(Limits::default());
     let caller = Caller {
-        uid: rustix_uid() + 1,
+        uid: own_uid() + 1,
         pid: None,
         via: Via::Bus {
             unique_name: ":1.7".to_owned(),
@@ -425,8 +425,4 @@ async fn a_broker_is_started_when_it_is_needed() {
     );
     assert!(both.0.is_ok() && both.1.is_ok());
     assert_eq!(starter.1.load(Ordering::Relaxed), 1);
-}
-
-fn rustix_uid() -> u32 {
-    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap())
 }

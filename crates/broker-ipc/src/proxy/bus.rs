@@ -30,7 +30,7 @@ pub(super) fn reconnecting(address: BusAddress) -> Reconnecting {
     Reconnecting::new(move || {
         let address = address.clone();
         Box::pin(async move {
-            let (bus, _incoming) = Bus::join(&address).await.map_err(|error| {
+            let bus = Bus::for_calls(&address).await.map_err(|error| {
                 AcquireTokenError::new(
                     ErrorKind::BrokerUnavailable,
                     format!("the session bus cannot be reached: {error}"),

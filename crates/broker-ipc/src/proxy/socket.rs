@@ -73,11 +73,13 @@ impl SocketOptions {
 #[derive(Clone)]
 pub struct SocketBroker {
     typed: Typed,
+    path: Arc<Path>,
 }
 
 impl SocketBroker {
     /// A proxy; connects with the first call.
     pub fn new(options: SocketOptions) -> Self {
+        let path = Arc::from(options.path.as_path());
         let options = Arc::new(options);
         let connection = Reconnecting::new(move || {
             let options = Arc::clone(&options);
@@ -85,7 +87,13 @@ impl SocketBroker {
         });
         Self {
             typed: Typed::new(connection, None),
+            path,
         }
+    }
+
+    /// Whether somebody listens on the socket. Starts nobody.
+    pub async fn is_running(&self) -> bool {
+        UnixStream::connect(&*self.path).await.is_ok()
     }
 
     /// Connects now, unless a connection is open.
@@ -110,6 +118,7 @@ impl SocketBroker {
     pub fn on_behalf_of(&self, caller: &Caller) -> Self {
         Self {
             typed: self.typed.on_behalf_of(caller),
+            path: Arc::clone(&self.path),
         }
     }
 }
