@@ -40,7 +40,11 @@ pub enum Compare {
 impl Report {
     /// An empty report of the benchmark of this name.
     pub fn new(bench: &'static str) -> Self {
-        Self { bench, rows: Vec::new(), extra: Map::new() }
+        Self {
+            bench,
+            rows: Vec::new(),
+            extra: Map::new(),
+        }
     }
 
     /// Adds a case and its floor.
@@ -78,27 +82,32 @@ impl Report {
 
     /// The table.
     pub fn table(&self) -> String {
-        let mut text = format!(
+        let heading = format!(
             "{:<34} {:>10} {:>10}  {:<34} {:>10} {:>7} {:>7}\n",
             self.bench, "p50 µs", "p99 µs", "floor", "p50 µs", "ratio", "reach"
         );
-        for row in &self.rows {
-            let number = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.2}"));
-            text.push_str(&format!(
-                "{:<34} {:>10.1} {:>10.1}  {:<34} {:>10.1} {:>7} {:>7}\n",
-                row.case,
-                row.p50_us,
-                row.p99_us,
-                row.floor,
-                row.floor_p50_us,
-                number(row.ratio),
-                number(row.reach)
-            ));
-        }
-        for (name, value) in &self.extra {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        text
+        let rows = self.rows.iter().map(Row::line);
+        let extra = self
+            .extra
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\n"));
+        std::iter::once(heading).chain(rows).chain(extra).collect()
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let number = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n:.2}"));
+        format!(
+            "{:<34} {:>10.1} {:>10.1}  {:<34} {:>10.1} {:>7} {:>7}\n",
+            self.case,
+            self.p50_us,
+            self.p99_us,
+            self.floor,
+            self.floor_p50_us,
+            number(self.ratio),
+            number(self.reach)
+        )
     }
 }
 

@@ -18,16 +18,6 @@ impl Samples {
         self.0.extend(other.0);
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The median.
     pub fn p50(&self) -> f64 {
         self.percentile(50)

@@ -1,4 +1,5 @@
-//! `cargo xtask bench NAME [--json]`: benchmarks run in release mode, against the binary that ships.
+//! `cargo xtask bench NAME [--json]`: benchmarks run in release mode, against the binaries that
+//! ship.
 
 use crate::steps::{Outcome, cargo, must};
 
@@ -8,8 +9,9 @@ pub fn run(arguments: &[String]) -> Outcome {
     must(&mut cargo(&[
         "build",
         "--release",
-        "--package",
-        "keyward-dev",
+        "--package=keyward-broker",
+        "--package=keyward-session",
+        "--package=keyward-dev",
     ]))?;
     let run = [
         "run",

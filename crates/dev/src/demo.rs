@@ -95,7 +95,6 @@ impl Stage {
             auth: AuthOptions {
                 client_id: CLIENT_ID.into(),
                 authority: authority::issuer(authority, Tenant::Oidc),
-                ..Default::default()
             },
             broker: BrokerOptions {
                 native_broker_plugin: Some(plugin.clone()),

@@ -49,9 +49,10 @@ fn mapping(entry: &Value) -> Option<Mapping> {
     Some(Mapping {
         names: names.map(str::to_owned).collect(),
         issuer: entry["issuer"].as_str()?.to_owned(),
-        kind: match entry["entra"].as_bool()? {
-            true => AuthorityKind::Entra,
-            false => AuthorityKind::Oidc,
+        kind: if entry["entra"].as_bool()? {
+            AuthorityKind::Entra
+        } else {
+            AuthorityKind::Oidc
         },
     })
 }

@@ -91,22 +91,19 @@ fn command_environment(
 
 /// The configuration of the private broker: who fills in the pages.
 fn configuration(place: &Place, arguments: &SessionArguments) -> String {
-    let mut text = String::from("key_protection = \"software\"\n");
-    if arguments.sign_in == SignIn::Auto {
-        let program = place.program("keyward-dev");
-        let command = [
-            &program.to_string_lossy(),
-            "sign-in",
-            "--user",
-            &arguments.user,
-            "{url}",
-        ];
-        text.push_str(&format!(
-            "\n[user_agent]\ncommand = {}\n",
-            toml_array(&command)
-        ));
-    }
-    text
+    let program = place.program("keyward-dev");
+    let command = [
+        &program.to_string_lossy(),
+        "sign-in",
+        "--user",
+        &arguments.user,
+        "{url}",
+    ];
+    let user_agent = match arguments.sign_in {
+        SignIn::Auto => format!("\n[user_agent]\ncommand = {}\n", toml_array(&command)),
+        SignIn::Browser => String::new(),
+    };
+    format!("key_protection = \"software\"\n{user_agent}")
 }
 
 /// The well-known names are the chosen tenant, and `https://localhost/GUID` is either.

@@ -181,15 +181,13 @@ impl Elsewhere {
     async fn redeem(&self, stolen: &RefreshToken, prove: bool) -> Result<String, DevError> {
         let mut nonce = None;
         for _ in 0..2 {
-            let proof = match prove {
-                false => None,
-                true => Some(self.proof(&ProofTarget {
-                    method: "POST",
-                    url: &self.token_endpoint,
-                    nonce: nonce.as_deref(),
-                    access_token: None,
-                })?),
+            let target = ProofTarget {
+                method: "POST",
+                url: &self.token_endpoint,
+                nonce: nonce.as_deref(),
+                access_token: None,
             };
+            let proof = prove.then(|| self.proof(&target)).transpose()?;
             let response = self.send(stolen, proof.as_deref()).await?;
             nonce = dpop::nonce(&response.headers);
             match token_response::read(&response, now()) {

@@ -60,6 +60,8 @@ pub const TEST_EDGES: &[(&str, &str)] = &[
     ("*", "testkit"),
     ("e2e", "dev-authority"),
     ("bench", "broker-ipc"),
+    ("bench", "client"),
+    ("bench", "dev"),
     ("bench", "dev-authority"),
 ];
 
