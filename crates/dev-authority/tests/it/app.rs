@@ -30,7 +30,10 @@ pub fn alice() -> Person {
 }
 
 pub fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// An answer of the back channel.
@@ -45,11 +48,17 @@ impl Answer {
     pub async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let json = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default();
-        Self { status, headers, json }
+        Self {
+            status,
+            headers,
+            json,
+        }
     }
 
     pub fn text(&self, name: &str) -> &str {
-        self.json[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.json))
+        self.json[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.json))
     }
 
     pub fn error(&self) -> &str {
@@ -57,7 +66,10 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+            .unwrap_or_default()
     }
 
     #[track_caller]
@@ -83,7 +95,14 @@ impl App {
     fn new(base: String, key: Option<Key>) -> Self {
         let client_id = CLIENT_ID.to_owned();
         let (nonce, now) = (Mutex::new(None), unix_now());
-        Self { http: http(), base, client_id, key, now, nonce }
+        Self {
+            http: http(),
+            base,
+            client_id,
+            key,
+            now,
+            nonce,
+        }
     }
 
     /// Of the OpenID tenant, with a key.
@@ -97,7 +116,10 @@ impl App {
     }
 
     pub fn with_client_id(self, client_id: &str) -> Self {
-        Self { client_id: client_id.to_owned(), ..self }
+        Self {
+            client_id: client_id.to_owned(),
+            ..self
+        }
     }
 
     pub fn authorize_url(&self, scope: &str, more: &[(&str, &str)]) -> Url {
@@ -142,7 +164,10 @@ impl App {
     }
 
     pub async fn refresh(&self, refresh_token: &str, more: &[(&str, &str)]) -> Answer {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+        ];
         self.token(&[&form, more].concat()).await
     }
 
@@ -150,7 +175,11 @@ impl App {
     /// authority wants another nonce.
     pub async fn token(&self, form: &[(&str, &str)]) -> Answer {
         let first = self.token_once(form).await;
-        if first.error() == "use_dpop_nonce" { self.token_once(form).await } else { first }
+        if first.error() == "use_dpop_nonce" {
+            self.token_once(form).await
+        } else {
+            first
+        }
     }
 
     pub async fn token_once(&self, form: &[(&str, &str)]) -> Answer {
@@ -166,7 +195,11 @@ impl App {
         let headers: Vec<_> = proof.into_iter().map(|proof| ("DPoP", proof)).collect();
         let client_id = [("client_id", self.client_id.as_str())];
         let named = form.iter().any(|(name, _)| *name == "client_id");
-        let form = if named { form.to_vec() } else { [&client_id, form].concat() };
+        let form = if named {
+            form.to_vec()
+        } else {
+            [&client_id, form].concat()
+        };
         let answer = self.post("token", &headers, &form).await;
         if let Some(nonce) = answer.headers.get("dpop-nonce") {
             *self.nonce.lock().unwrap() = Some(nonce.to_str().unwrap().to_owned());
@@ -212,7 +245,9 @@ pub async fn post(
     form: &[(&str, &str)],
 ) -> Answer {
     let body = Serializer::new(String::new()).extend_pairs(form).finish();
-    let mut request = http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let mut request = http
+        .post(url)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -2,21 +2,33 @@
 //! scripted person fill in the pages.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use keyward_dev_authority::pages::Page;
 use keyward_dev_authority::scripted::{Person, Reply, Stuck};
 use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, Url};
 
-/// A client that follows nothing and keeps nothing.
+/// A client that follows nothing and keeps nothing, not even connections: tests share it, and each
+/// has a runtime of its own.
 pub fn http() -> Client {
-    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    static HTTP: LazyLock<Client> = LazyLock::new(|| {
+        let builder = Client::builder().no_proxy().pool_max_idle_per_host(0);
+        builder
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap()
+    });
+    HTTP.clone()
 }
 
 /// What a page load led to.
 #[derive(Debug)]
 pub enum Shown {
-    Page { url: Url, status: StatusCode, html: String },
+    Page {
+        url: Url,
+        html: String,
+    },
     /// A redirect away from the authority.
     Left(Url),
 }
@@ -56,7 +68,10 @@ pub struct Browser {
 
 impl Browser {
     pub fn new() -> Self {
-        Self { http: http(), cookies: BTreeMap::new() }
+        Self {
+            http: http(),
+            cookies: BTreeMap::new(),
+        }
     }
 
     pub async fn get(&mut self, url: &Url) -> Shown {
@@ -74,12 +89,17 @@ impl Browser {
         inputs: &[(&str, &str)],
         button: (&str, &str),
     ) -> Shown {
-        let Shown::Page { url, html, .. } = shown else { panic!("no page") };
+        let Shown::Page { url, html, .. } = shown else {
+            panic!("no page")
+        };
         let mut form = Page::parse(html).form.expect("a form");
         for (name, value) in inputs {
             assert!(form.fill(name, value), "no input {name} in {html}");
         }
-        assert!(form.has_button(button.0, button.1), "no button {button:?} in {html}");
+        assert!(
+            form.has_button(button.0, button.1),
+            "no button {button:?} in {html}"
+        );
         let action = url.join(&form.action).unwrap();
         self.post(action, form.submission(Some(button))).await
     }
@@ -87,7 +107,9 @@ impl Browser {
     /// Lets the person act until the browser leaves, or nothing is left to do.
     pub async fn drive(&mut self, mut shown: Shown, person: &Person) -> Result<Shown, Stuck> {
         for _ in 0..12 {
-            let Shown::Page { url, html, .. } = &shown else { return Ok(shown) };
+            let Shown::Page { url, html, .. } = &shown else {
+                return Ok(shown);
+            };
             match person.reply(html)? {
                 Reply::Submit { action, body } => {
                     let action = url.join(&action).unwrap();
@@ -115,8 +137,8 @@ impl Browser {
             let response = self.send(method, url.clone(), body).await;
             let location = response.headers().get(LOCATION);
             let Some(location) = location.map(|to| to.to_str().unwrap().to_owned()) else {
-                let status = response.status();
-                return Shown::Page { url, status, html: response.text().await.unwrap() };
+                let html = response.text().await.unwrap();
+                return Shown::Page { url, html };
             };
             let to = url.join(&location).unwrap();
             if to.origin() != url.origin() {
@@ -129,10 +151,16 @@ impl Browser {
     async fn send(&mut self, method: Method, url: Url, body: String) -> Response {
         let mut request = self.http.request(method.clone(), url);
         if method == Method::POST {
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+            request = request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body);
         }
         if !self.cookies.is_empty() {
-            let pairs: Vec<_> = self.cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let pairs: Vec<_> = self
+                .cookies
+                .iter()
+                .map(|(k, v)| format!("{k}={v}"))
+                .collect();
             request = request.header(COOKIE, pairs.join("; "));
         }
         let response = request.send().await.unwrap();
@@ -147,5 +175,7 @@ impl Browser {
 
 /// A parameter of a redirect's query.
 pub fn parameter(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+    url.query_pairs()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.into_owned())
 }

@@ -53,14 +53,18 @@ impl Key {
 
     /// A DPoP proof with these claims.
     pub fn dpop(&self, claims: &Value) -> String {
-        let header = Header::new(self.algorithm()).with_typ("dpop+jwt").with_jwk(&self.jwk());
+        let header = Header::new(self.algorithm())
+            .with_typ("dpop+jwt")
+            .with_jwk(&self.jwk());
         self.sign(&header, claims)
     }
 
     /// A signed HTTP request with these claims and this key.
     pub fn shr(&self, mut claims: Value) -> String {
         claims["cnf"] = json!({"jwk": self.jwk()});
-        let header = Header::new(self.algorithm()).with_typ("pop").with_kid(self.jkt());
+        let header = Header::new(self.algorithm())
+            .with_typ("pop")
+            .with_kid(self.jkt());
         self.sign(&header, &claims)
     }
 

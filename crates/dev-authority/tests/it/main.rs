@@ -1,10 +1,11 @@
 //! The authority over its own HTTP interface, as clients, browsers and thieves see it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(dead_code)]
 
 mod admin;
 mod api;
+mod api_dpop;
+mod api_pop;
 mod app;
 mod browser;
 mod device;
@@ -15,6 +16,7 @@ mod faults;
 mod key;
 mod metadata;
 mod oidc;
+mod oidc_endpoints;
 mod pages;
 mod prompts;
 mod rotation;

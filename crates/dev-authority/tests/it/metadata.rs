@@ -23,7 +23,11 @@ async fn every_url_is_on_the_requests_own_origin() {
     let http = http();
     for host in ["127.0.0.1", "localhost", "[::1]"] {
         let origin = format!("http://{host}:{}", running.port());
-        for path in ["oidc".to_owned(), format!("{ENTRA_TENANT}/v2.0"), "common/v2.0".to_owned()] {
+        for path in [
+            "oidc".to_owned(),
+            format!("{ENTRA_TENANT}/v2.0"),
+            "common/v2.0".to_owned(),
+        ] {
             let url = format!("{origin}/{path}/.well-known/openid-configuration");
             let metadata = get(&http, &url).await.ok();
             let urls = endpoints(&metadata.json);
@@ -36,22 +40,37 @@ async fn every_url_is_on_the_requests_own_origin() {
 #[tokio::test]
 async fn the_openid_tenant_announces_what_it_does() {
     let running = authority().await;
-    let url = format!("{}/.well-known/openid-configuration", running.issuer(Tenant::Oidc));
+    let url = format!(
+        "{}/.well-known/openid-configuration",
+        running.issuer(Tenant::Oidc)
+    );
     let metadata = get(&http(), &url).await.ok().json;
     assert_eq!(metadata["issuer"], running.issuer(Tenant::Oidc));
-    assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
+    assert_eq!(
+        metadata["authorization_response_iss_parameter_supported"],
+        true
+    );
     assert_eq!(metadata["dpop_signing_alg_values_supported"][0], "ES256");
     assert_eq!(metadata["code_challenge_methods_supported"][0], "S256");
-    let rfc_8414 = format!("{}/.well-known/oauth-authorization-server/oidc", running.http());
+    let rfc_8414 = format!(
+        "{}/.well-known/oauth-authorization-server/oidc",
+        running.http()
+    );
     assert_eq!(get(&http(), &rfc_8414).await.ok().json, metadata);
 }
 
 #[tokio::test]
 async fn the_derived_guid_leads_to_the_openid_tenant() {
     let running = authority().await;
-    let guid = Uuid::new_v5(&Uuid::NAMESPACE_URL, running.issuer(Tenant::Oidc).as_bytes());
+    let guid = Uuid::new_v5(
+        &Uuid::NAMESPACE_URL,
+        running.issuer(Tenant::Oidc).as_bytes(),
+    );
     let origin = format!("http://localhost:{}", running.port());
-    for rest in [".well-known/openid-configuration", "v2.0/.well-known/openid-configuration"] {
+    for rest in [
+        ".well-known/openid-configuration",
+        "v2.0/.well-known/openid-configuration",
+    ] {
         let metadata = get(&http(), &format!("{origin}/{guid}/{rest}")).await.ok();
         assert_eq!(metadata.text("issuer"), format!("{origin}/oidc"));
     }
@@ -61,7 +80,10 @@ async fn the_derived_guid_leads_to_the_openid_tenant() {
 async fn entra_names_its_tenant_or_a_template() {
     let running = authority().await;
     let issuer = |name: &str| {
-        let url = format!("{}/{name}/V2.0/.Well-Known/openid-configuration", running.http());
+        let url = format!(
+            "{}/{name}/V2.0/.Well-Known/openid-configuration",
+            running.http()
+        );
         async move { get(&http(), &url).await }
     };
     let own = running.issuer(Tenant::Entra);
@@ -71,7 +93,12 @@ async fn entra_names_its_tenant_or_a_template() {
     let common = issuer("common").await.ok();
     assert_eq!(common.text("issuer"), template);
     assert_eq!(common.text("msgraph_host"), "graph.microsoft.com");
-    assert!(common.json.get("dpop_signing_alg_values_supported").is_none());
+    assert!(
+        common
+            .json
+            .get("dpop_signing_alg_values_supported")
+            .is_none()
+    );
     let unknown = issuer("99999999-2222-3333-4444-555555555555").await;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
     assert_eq!(unknown.json["error_codes"][0], 90_002);
@@ -81,20 +108,31 @@ async fn entra_names_its_tenant_or_a_template() {
 async fn instance_discovery_knows_its_own_host_and_the_public_cloud() {
     let running = authority().await;
     let ask = |endpoint: String| {
-        let mut url: reqwest::Url =
-            format!("{}/common/discovery/instance", running.http()).parse().unwrap();
+        let mut url: reqwest::Url = format!("{}/common/discovery/instance", running.http())
+            .parse()
+            .unwrap();
         url.query_pairs_mut()
             .append_pair("api-version", "1.1")
             .append_pair("authorization_endpoint", &endpoint);
         async move { get(&http(), url.as_str()).await }
     };
-    let own = ask(format!("{}/common/oauth2/v2.0/authorize", running.http())).await.ok();
+    let own = ask(format!("{}/common/oauth2/v2.0/authorize", running.http()))
+        .await
+        .ok();
     let host = running.http().strip_prefix("http://").unwrap();
     assert_eq!(own.json["metadata"][0]["aliases"][0], host);
-    assert!(own.text("tenant_discovery_endpoint").starts_with(running.http()));
-    ask("https://login.windows.net/common/oauth2/v2.0/authorize".to_owned()).await.ok();
+    assert!(
+        own.text("tenant_discovery_endpoint")
+            .starts_with(running.http())
+    );
+    ask("https://login.windows.net/common/oauth2/v2.0/authorize".to_owned())
+        .await
+        .ok();
     let unknown = ask("https://evil.example/common/oauth2/v2.0/authorize".to_owned()).await;
-    assert_eq!((unknown.status, unknown.error()), (StatusCode::BAD_REQUEST, "invalid_instance"));
+    assert_eq!(
+        (unknown.status, unknown.error()),
+        (StatusCode::BAD_REQUEST, "invalid_instance")
+    );
 }
 
 #[tokio::test]
@@ -102,11 +140,27 @@ async fn the_published_keys_verify_the_id_tokens() {
     let running = authority().await;
     for (app, keys) in [
         (App::oidc(&running), format!("{}/oidc/jwks", running.http())),
-        (App::entra(&running), format!("{}/common/discovery/v2.0/keys", running.http())),
+        (
+            App::entra(&running),
+            format!("{}/common/discovery/v2.0/keys", running.http()),
+        ),
     ] {
         let tokens = app.sign_in(&alice(), SCOPE).await;
-        let body = app.http.get(&keys).send().await.unwrap().bytes().await.unwrap();
+        let body = app
+            .http
+            .get(&keys)
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap();
         let keys = JwkSet::parse(&body).unwrap();
-        assert!(Unverified::parse(tokens.text("id_token")).unwrap().verify(&keys).is_ok());
+        assert!(
+            Unverified::parse(tokens.text("id_token"))
+                .unwrap()
+                .verify(&keys)
+                .is_ok()
+        );
     }
 }

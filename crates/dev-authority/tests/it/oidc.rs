@@ -1,9 +1,8 @@
 //! The OpenID tenant's code flow.
 
 use keyward_dev_authority::{Authority, OidcMode};
-use reqwest::StatusCode;
 
-use crate::app::{App, CLIENT_ID, OTHER_CLIENT_ID, REDIRECT_URI, SCOPE, VERIFIER, alice, authority};
+use crate::app::{App, CLIENT_ID, REDIRECT_URI, SCOPE, VERIFIER, alice, authority};
 use crate::browser::{Browser, parameter};
 use crate::key::{Key, claims};
 
@@ -18,10 +17,19 @@ async fn a_sign_in_gives_a_bearer_access_token_and_plain_identity() {
     assert_eq!(tokens.header("cache-control"), "no-store");
     let id = claims(tokens.text("id_token"));
     assert_eq!(id["iss"], format!("{}/oidc", running.http()));
-    assert_eq!((&id["aud"], &id["nonce"]), (&CLIENT_ID.into(), &"the nonce".into()));
+    assert_eq!(
+        (&id["aud"], &id["nonce"]),
+        (&CLIENT_ID.into(), &"the nonce".into())
+    );
     assert_eq!(id["preferred_username"], "alice@dev.test");
-    assert_eq!((&id["given_name"], &id["family_name"]), (&"Alice".into(), &"Example".into()));
-    assert_eq!((&id["name"], &id["email"]), (&"Alice Example".into(), &"alice@dev.test".into()));
+    assert_eq!(
+        (&id["given_name"], &id["family_name"]),
+        (&"Alice".into(), &"Example".into())
+    );
+    assert_eq!(
+        (&id["name"], &id["email"]),
+        (&"Alice Example".into(), &"alice@dev.test".into())
+    );
     assert!(id.get("oid").is_none() && id.get("tid").is_none());
     assert!(uuid::Uuid::parse_str(id["sub"].as_str().unwrap()).is_err());
     assert!(claims(tokens.text("access_token")).get("cnf").is_none());
@@ -37,7 +45,10 @@ async fn the_authorize_answer_names_state_and_issuer() {
 
     assert!(redirect.as_str().starts_with(REDIRECT_URI));
     assert_eq!(parameter(&redirect, "state").unwrap(), "the state");
-    assert_eq!(parameter(&redirect, "iss").unwrap(), format!("{}/oidc", running.http()));
+    assert_eq!(
+        parameter(&redirect, "iss").unwrap(),
+        format!("{}/oidc", running.http())
+    );
 }
 
 #[tokio::test]
@@ -66,13 +77,19 @@ async fn an_access_token_is_bound_if_asked_for() {
     let app = App::oidc(&running);
     let tokens = app.sign_in(&alice(), SCOPE).await;
 
-    let bound = app.refresh(tokens.text("refresh_token"), &[("token_type", "DPoP")]).await.ok();
+    let bound = app
+        .refresh(tokens.text("refresh_token"), &[("token_type", "DPoP")])
+        .await
+        .ok();
 
     assert_eq!(bound.text("token_type"), "DPoP");
     let jkt = app.key.as_ref().unwrap().jkt();
     assert_eq!(claims(bound.text("access_token"))["cnf"]["jkt"], jkt);
 
-    let without_key = App { key: None, ..App::oidc(&running) };
+    let without_key = App {
+        key: None,
+        ..App::oidc(&running)
+    };
     let code = without_key.code(&alice(), SCOPE).await;
     let refused = without_key.redeem(&code, &[("token_type", "DPoP")]).await;
     assert_eq!(refused.error(), "invalid_dpop_proof");
@@ -82,7 +99,11 @@ async fn an_access_token_is_bound_if_asked_for() {
 
 #[tokio::test]
 async fn in_mode_both_access_tokens_are_always_bound() {
-    let running = Authority::builder().mode(OidcMode::Both).start().await.unwrap();
+    let running = Authority::builder()
+        .mode(OidcMode::Both)
+        .start()
+        .await
+        .unwrap();
     let app = App::oidc(&running);
 
     let tokens = app.sign_in(&alice(), SCOPE).await;
@@ -90,7 +111,10 @@ async fn in_mode_both_access_tokens_are_always_bound() {
     let next = app.refresh(tokens.text("refresh_token"), &[]).await.ok();
 
     assert_eq!(next.text("token_type"), "DPoP");
-    assert_eq!(claims(next.text("access_token"))["cnf"]["jkt"], app.key.as_ref().unwrap().jkt());
+    assert_eq!(
+        claims(next.text("access_token"))["cnf"]["jkt"],
+        app.key.as_ref().unwrap().jkt()
+    );
 }
 
 #[tokio::test]
@@ -109,13 +133,18 @@ async fn a_refresh_may_name_other_scopes_and_claims_mint_a_new_token() {
     let app = App::oidc(&running);
     let tokens = app.sign_in(&alice(), SCOPE).await;
 
-    let other = [("scope", "openid files.write"), ("claims", r#"{"access_token":{"x":null}}"#)];
+    let other = [
+        ("scope", "openid files.write"),
+        ("claims", r#"{"access_token":{"x":null}}"#),
+    ];
     let next = app.refresh(tokens.text("refresh_token"), &other).await.ok();
 
     assert_eq!(next.text("scope"), "openid files.write");
     let id = |answer: &crate::app::Answer| claims(answer.text("access_token"))["jti"].clone();
     assert_ne!(id(&tokens), id(&next));
-    let bad = app.refresh(next.text("refresh_token"), &[("claims", "{")]).await;
+    let bad = app
+        .refresh(next.text("refresh_token"), &[("claims", "{")])
+        .await;
     assert_eq!(bad.error(), "invalid_request");
     app.refresh(next.text("refresh_token"), &[]).await.ok();
 }
@@ -127,8 +156,14 @@ async fn the_resource_named_is_the_audience() {
     let code = app.code(&alice(), SCOPE).await;
     let refused = app.redeem(&code, &[("resource", "not a uri")]).await;
     assert_eq!(refused.error(), "invalid_target");
-    let tokens = app.redeem(&code, &[("resource", "https://files.example/")]).await.ok();
-    assert_eq!(claims(tokens.text("access_token"))["aud"], "https://files.example/");
+    let tokens = app
+        .redeem(&code, &[("resource", "https://files.example/")])
+        .await
+        .ok();
+    assert_eq!(
+        claims(tokens.text("access_token"))["aud"],
+        "https://files.example/"
+    );
 }
 
 #[tokio::test]
@@ -137,10 +172,19 @@ async fn pkce_is_demanded_and_checked() {
     let app = App::oidc(&running);
     for bad in [
         [("code_challenge", ""), ("code_challenge_method", "S256")],
-        [("code_challenge", VERIFIER), ("code_challenge_method", "plain")],
-        [("code_challenge", "short"), ("code_challenge_method", "S256")],
+        [
+            ("code_challenge", VERIFIER),
+            ("code_challenge_method", "plain"),
+        ],
+        [
+            ("code_challenge", "short"),
+            ("code_challenge_method", "S256"),
+        ],
     ] {
-        let redirect = Browser::new().get(&app.authorize_url(SCOPE, &bad)).await.left();
+        let redirect = Browser::new()
+            .get(&app.authorize_url(SCOPE, &bad))
+            .await
+            .left();
         assert_eq!(parameter(&redirect, "error").unwrap(), "invalid_request");
         assert!(parameter(&redirect, "iss").is_some());
     }
@@ -150,7 +194,9 @@ async fn pkce_is_demanded_and_checked() {
         ("code", code.as_str()),
         ("redirect_uri", REDIRECT_URI),
     ];
-    let wrong = app.token(&[&form[..], &[("code_verifier", CLIENT_ID)]].concat()).await;
+    let wrong = app
+        .token(&[&form[..], &[("code_verifier", CLIENT_ID)]].concat())
+        .await;
     assert_eq!(wrong.error(), "invalid_grant");
     assert_eq!(app.token(&form).await.error(), "invalid_request");
     app.redeem(&code, &[]).await.ok();
@@ -178,68 +224,15 @@ async fn a_code_bound_to_a_key_needs_its_proof() {
     let redirect = Browser::new().sign_in(&url, &alice()).await.unwrap();
     let code = parameter(&redirect, "code").unwrap();
 
-    let thief = App { key: Some(Key::new()), ..App::oidc(&running) };
+    let thief = App {
+        key: Some(Key::new()),
+        ..App::oidc(&running)
+    };
     assert_eq!(thief.redeem(&code, &[]).await.error(), "invalid_grant");
-    let without = App { key: None, ..App::oidc(&running) };
+    let without = App {
+        key: None,
+        ..App::oidc(&running)
+    };
     assert_eq!(without.redeem(&code, &[]).await.error(), "invalid_grant");
     app.redeem(&code, &[]).await.ok();
-}
-
-#[tokio::test]
-async fn a_public_client_does_not_authenticate() {
-    let running = authority().await;
-    let app = App::oidc(&running);
-    let tokens = app.sign_in(&alice(), SCOPE).await;
-    let refresh_token = tokens.text("refresh_token");
-    for wrong in [("client_secret", "x"), ("client_id", "no-guid")] {
-        let refused = app.refresh(refresh_token, &[wrong]).await;
-        assert_eq!((refused.status, refused.error()), (StatusCode::UNAUTHORIZED, "invalid_client"));
-    }
-    let twice = app.refresh(refresh_token, &[("grant_type", "refresh_token")]).await;
-    assert_eq!(twice.error(), "invalid_request");
-    let other = app.refresh(refresh_token, &[("client_id", OTHER_CLIENT_ID)]).await;
-    assert_eq!(other.error(), "invalid_grant");
-    app.refresh(refresh_token, &[]).await.ok();
-}
-
-#[tokio::test]
-async fn revocation_ends_a_family_and_an_access_token() {
-    let running = authority().await;
-    let app = App::oidc(&running);
-    let tokens = app.sign_in(&alice(), SCOPE).await;
-    let (access, refresh) = (tokens.text("access_token"), tokens.text("refresh_token"));
-    let revoke = |token: String, client_id: &'static str| {
-        let app = &app;
-        async move { app.post("revoke", &[], &[("token", &token), ("client_id", client_id)]).await }
-    };
-    let me = format!("{}/oidc/userinfo", running.http());
-    let userinfo = || async { app.http.get(&me).bearer_auth(access).send().await.unwrap().status() };
-
-    assert_eq!(revoke(refresh.to_owned(), OTHER_CLIENT_ID).await.error(), "invalid_request");
-    assert_eq!(userinfo().await, StatusCode::OK);
-    revoke(access.to_owned(), CLIENT_ID).await.ok();
-    assert_eq!(userinfo().await, StatusCode::UNAUTHORIZED);
-    let next = app.refresh(refresh, &[]).await.ok();
-    revoke(next.text("refresh_token").to_owned(), CLIENT_ID).await.ok();
-    revoke("nobody knows this one".to_owned(), CLIENT_ID).await.ok();
-    assert_eq!(app.refresh(next.text("refresh_token"), &[]).await.error(), "invalid_grant");
-}
-
-#[tokio::test]
-async fn userinfo_says_what_the_scopes_allow() {
-    let running = authority().await;
-    let app = App::oidc(&running);
-    let tokens = app.sign_in(&alice(), "openid profile").await;
-    let url = format!("{}/oidc/userinfo", running.http());
-    let ask = |token: String| {
-        let request = app.http.get(&url).bearer_auth(token);
-        async move { crate::app::Answer::read(request.send().await.unwrap()).await }
-    };
-    let info = ask(tokens.text("access_token").to_owned()).await.ok();
-    assert_eq!(info.json["sub"], claims(tokens.text("id_token"))["sub"]);
-    assert_eq!(info.text("preferred_username"), "alice@dev.test");
-    assert!(info.json.get("email").is_none());
-    let plain = app.sign_in(&alice(), "api.read").await;
-    let refused = ask(plain.text("access_token").to_owned()).await;
-    assert_eq!((refused.status, refused.error()), (StatusCode::FORBIDDEN, "insufficient_scope"));
 }
