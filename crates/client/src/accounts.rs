@@ -16,7 +16,7 @@ impl Shared {
         &self,
         client_id: &ClientId,
     ) -> Result<Vec<AccountInfo>, AcquireTokenError> {
-        let cache = self.cache()?;
+        let cache = self.vault.cache()?;
         let mut accounts: Vec<_> = cache
             .accounts()
             .filter_map(|account| info(&cache, account, Some(client_id)))
@@ -31,7 +31,7 @@ impl Shared {
 
     pub(crate) fn status(&self) -> BrokerStatus {
         let protection = self.ports.keys.protection();
-        let mut accounts: Vec<_> = match self.cache() {
+        let mut accounts: Vec<_> = match self.vault.cache() {
             Ok(cache) => {
                 let accounts = cache.accounts();
                 accounts
@@ -46,7 +46,7 @@ impl Shared {
             form: self.settings.form.clone(),
             key_protection: Some(protection),
             accounts,
-            problems: self.problems(),
+            problems: self.vault.problems(),
         }
     }
 }

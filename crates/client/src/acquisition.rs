@@ -64,7 +64,7 @@ impl Shared {
     /// [`ErrorKind::NotSupported`] for a scheme the authority does not know.
     pub(crate) fn admit(&self, request: TokenRequest) -> Result<Acquisition, AcquireTokenError> {
         let authority = {
-            let cache = self.cache()?;
+            let cache = self.vault.cache()?;
             let rules = &self.settings.authorities;
             rules.resolve(&request.authority, |guid| cache.issuer_of(guid))?
         };

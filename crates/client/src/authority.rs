@@ -95,7 +95,7 @@ impl AuthorityRules {
     ///
     /// When an issuer or a match is no usable URL.
     pub fn new(rules: Vec<AuthorityRule>) -> Result<Self, InvalidAuthority> {
-        let configured = rules.iter().map(Configured::new);
+        let configured = rules.into_iter().map(Configured::new);
         configured.collect::<Result<_, _>>().map(Self)
     }
 
@@ -168,14 +168,15 @@ impl AuthorityRules {
 }
 
 impl Configured {
-    fn new(rule: &AuthorityRule) -> Result<Self, InvalidAuthority> {
+    fn new(rule: AuthorityRule) -> Result<Self, InvalidAuthority> {
         let issuer = Name::parse(&rule.issuer)?;
         let matches = rule.matches.iter().map(|text| Name::parse(text));
         let matches = matches.collect::<Result<_, _>>()?;
         let authority = match rule.kind {
-            AuthorityKind::OpenId => Authority::openid(Arc::from(rule.issuer.as_str())),
-            AuthorityKind::Entra => Authority::entra(&issuer)
-                .ok_or_else(|| InvalidAuthority::NotEntra(rule.issuer.clone()))?,
+            AuthorityKind::OpenId => Authority::openid(Arc::from(rule.issuer)),
+            AuthorityKind::Entra => {
+                Authority::entra(&issuer).ok_or(InvalidAuthority::NotEntra(rule.issuer))?
+            }
         };
         Ok(Self {
             matches,

@@ -19,6 +19,7 @@ use crate::error::{AcquireTokenError, ErrorKind};
 use crate::renewal::Setback;
 use crate::request::CachePolicy;
 use crate::silent::Silent;
+use crate::vault::Unwritten;
 
 /// What a refresh with a key that has nothing to do with the token showed.
 enum Trial {
@@ -62,7 +63,7 @@ impl Shared {
                     Edit::Put(Entity::RefreshToken(successor)),
                 );
                 let plan = move |cache: &Cache| cache.is_current(&token).then(|| vec![put]);
-                self.commit(plan).await?;
+                self.vault.commit(Unwritten::Keep, plan).await?;
                 Ok(hit)
             }
             Trial::Refused => self.after_refusal(&silent, &redeemable, hit, known).await,
@@ -76,7 +77,10 @@ impl Shared {
         token: &Arc<RefreshTokenEntity>,
         known: &Known,
     ) -> Trial {
-        let current = self.cache().is_ok_and(|cache| cache.is_current(token));
+        let current = self
+            .vault
+            .cache()
+            .is_ok_and(|cache| cache.is_current(token));
         let (Ok((other, _thrown_away)), true) = (self.fresh_key().await, current) else {
             return Trial::Undecided;
         };

@@ -33,6 +33,11 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// Whether this keeps a refresh token.
+    pub fn is_refresh_token(&self) -> bool {
+        matches!(self, Self::Put(Entity::RefreshToken(_)))
+    }
+
     /// The same change for the vault.
     pub fn to_change(&self) -> Change {
         match self {

@@ -1,11 +1,9 @@
 //! The engine: what all flows share, and its public face.
 
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex as FairMutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use keyward_oauth::identifiers::ClientId;
 use keyward_oauth::time::UnixTime;
@@ -16,20 +14,17 @@ use crate::acquisition::RequestIdentity;
 use crate::authority::AuthorityRules;
 use crate::authority_metadata::AuthorityMetadata;
 use crate::cache::key::GrantKey;
-use crate::cache::{Cache, Edit, entity::Entity, format, load_order};
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::interactive::SignIn;
 use crate::nonces::Nonces;
-use crate::ports::{BrokerStatus, KeyRef, Ports, Record, SignOutRequest, StoreError};
+use crate::ports::{BrokerStatus, Ports, SignOutRequest, StoreError};
 use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use crate::result::AuthenticationResult;
 use crate::silent::{Acquired, Renewal};
 use crate::single_flight::{Abandoned, SingleFlight};
 use crate::throttle::Throttle;
 use crate::turns::Turns;
-
-/// How often access tokens that ended are looked for in the whole cache.
-const SWEEP: Duration = Duration::from_secs(600);
+use crate::vault::Vault;
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -75,7 +70,7 @@ impl Engine {
     ///
     /// When the vault cannot be read at all.
     pub async fn open(&self) -> Result<(), StoreError> {
-        self.0.open().await
+        self.0.vault.open().await
     }
 
     /// A token without interaction. Never signs anybody in.
@@ -140,14 +135,19 @@ impl Engine {
     }
 }
 
+#[cfg(test)]
+impl Engine {
+    /// Renewals and sign-ins that are under way, and turns that are taken.
+    pub(crate) fn renewals_in_progress(&self) -> usize {
+        self.0.renewals.len() + self.0.sign_ins.len() + self.0.turns.len()
+    }
+}
+
 /// What all flows share.
 pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) settings: Settings,
-    vault: RwLock<Vault>,
-    /// Held while one list of edits is planned, written and absorbed.
-    writing: FairMutex<()>,
-    next_sweep: AtomicU64,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) metadata: AuthorityMetadata,
     pub(crate) nonces: Arc<Nonces>,
     pub(crate) renewals: SingleFlight<Renewal, Result<Acquired, AcquireTokenError>>,
@@ -159,34 +159,12 @@ pub(crate) struct Shared {
     pub(crate) screen: Semaphore,
 }
 
-/// What was read from the vault, and how that went.
-struct Vault {
-    cache: Cache,
-    state: Result<(), StoreError>,
-    problems: Vec<String>,
-}
-
-/// What became of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Committed {
-    /// It is durable, and the cache shows it.
-    Written,
-    /// It was given up: what it was based on changed meanwhile.
-    Superseded,
-}
-
 impl Shared {
     fn new(ports: Ports, settings: Settings) -> Self {
         Self {
+            vault: Arc::new(Vault::new(ports.clone())),
             ports,
             settings,
-            vault: RwLock::new(Vault {
-                cache: Cache::default(),
-                state: Err(StoreError::Io("it was not opened yet".to_owned())),
-                problems: Vec::new(),
-            }),
-            writing: FairMutex::default(),
-            next_sweep: AtomicU64::new(0),
             metadata: AuthorityMetadata::default(),
             nonces: Arc::default(),
             renewals: SingleFlight::new(Abandoned::Finish),
@@ -197,134 +175,9 @@ impl Shared {
         }
     }
 
-    async fn open(&self) -> Result<(), StoreError> {
-        let _writing = self.writing.lock().await;
-        let loaded = self.ports.records.load().await;
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        match loaded {
-            Ok(records) => {
-                let mut problems = Vec::new();
-                let mut entities: Vec<_> = records
-                    .into_iter()
-                    .filter_map(|record| entity(record).map_err(|why| problems.push(why)).ok())
-                    .collect();
-                entities.sort_by_key(load_order);
-                vault.cache = Cache::default();
-                vault
-                    .cache
-                    .absorb(entities.into_iter().map(Edit::Put).collect());
-                vault.problems = problems;
-                vault.state = Ok(());
-            }
-            Err(error) => vault.state = Err(error),
-        }
-        vault.state.clone()
-    }
-
     pub(crate) fn now(&self) -> UnixTime {
         self.ports.clock.now()
     }
-
-    /// The cache, if the vault is open. The guard must not be kept across an await.
-    pub(crate) fn cache(&self) -> Result<impl Deref<Target = Cache> + '_, StoreError> {
-        let vault = self.vault.read().unwrap_or_else(PoisonError::into_inner);
-        vault.state.clone()?;
-        Ok(CacheGuard(vault))
-    }
-
-    /// What is wrong with the vault.
-    pub(crate) fn problems(&self) -> Vec<String> {
-        let vault = self.vault.read().unwrap_or_else(PoisonError::into_inner);
-        let state = vault.state.as_ref().err().map(ToString::to_string);
-        state
-            .into_iter()
-            .chain(vault.problems.iter().cloned())
-            .collect()
-    }
-
-    /// Plans edits on the cache as it is, writes them to the vault, and only then shows them. Runs
-    /// to its end whatever becomes of the caller.
-    ///
-    /// # Errors
-    ///
-    /// When they could not be written; then nothing changed.
-    pub(crate) async fn commit(
-        self: &Arc<Self>,
-        plan: impl FnOnce(&Cache) -> Option<Vec<Edit>> + Send + 'static,
-    ) -> Result<Committed, AcquireTokenError> {
-        let shared = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let writing = shared.writing.lock().await;
-            let Some(edits) = shared.planned(plan)? else {
-                return Ok(Committed::Superseded);
-            };
-            let changes = edits.iter().map(Edit::to_change).collect();
-            shared.ports.records.apply(changes).await?;
-            let released = shared.absorb(edits);
-            drop(writing);
-            shared.destroy(released).await;
-            Ok(Committed::Written)
-        });
-        task.await
-            .unwrap_or_else(|_| Err(panicked("writing to the vault")))
-    }
-
-    fn planned(
-        &self,
-        plan: impl FnOnce(&Cache) -> Option<Vec<Edit>>,
-    ) -> Result<Option<Vec<Edit>>, StoreError> {
-        let now = self.now();
-        let cache = self.cache()?;
-        let Some(edits) = plan(&cache) else {
-            return Ok(None);
-        };
-        if now.as_secs() < self.next_sweep.load(Ordering::Relaxed) {
-            return Ok(Some(edits));
-        }
-        self.next_sweep
-            .store(now.plus(SWEEP).as_secs(), Ordering::Relaxed);
-        // First what has ended: a new token may take the same place.
-        let mut all = cache.expired(now);
-        all.extend(edits);
-        Ok(Some(all))
-    }
-
-    fn absorb(&self, edits: Vec<Edit>) -> Vec<KeyRef> {
-        let mut vault = self.vault.write().unwrap_or_else(PoisonError::into_inner);
-        vault.cache.absorb(edits)
-    }
-
-    /// Destroys keys nothing refers to. One that cannot be destroyed guards nothing any more.
-    pub(crate) async fn destroy(&self, keys: Vec<KeyRef>) {
-        for key in keys {
-            if let Err(error) = self.ports.keys.delete(&key).await {
-                tracing::warn!(%key, %error, "a key that is not needed any more is left behind");
-            }
-        }
-    }
-}
-
-struct CacheGuard<'a>(std::sync::RwLockReadGuard<'a, Vault>);
-
-impl Deref for CacheGuard<'_> {
-    type Target = Cache;
-
-    fn deref(&self) -> &Cache {
-        &self.0.cache
-    }
-}
-
-/// Reads a record; the error says which one, in plain words.
-fn entity(record: Result<Record, StoreError>) -> Result<Entity, String> {
-    let record = record.map_err(|error| error.to_string())?;
-    format::decode(&record).map_err(|error| {
-        let key = &record.key;
-        let kind = key.kind.as_str();
-        format!(
-            "the record {kind} of {} for {:?} cannot be read: {error}",
-            key.account, key.client
-        )
-    })
 }
 
 /// A fault of ours.

@@ -19,8 +19,9 @@ struct Inner {
     authority: Option<AuthorityError>,
 }
 
-/// What the authority answered (RFC 6749 §5.2 and Entra's additions, `device-binding.md` 4.4).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What the authority answered (RFC 6749 §5.2 and Entra's additions, `device-binding.md` 4.4). The
+/// description is for the person and may name them: `Debug`, which may reach a log, leaves it out.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AuthorityError {
     /// `error`.
     pub error: String,
@@ -32,6 +33,17 @@ pub struct AuthorityError {
     pub codes: Vec<u64>,
     /// `correlation_id` as the authority logged it.
     pub correlation_id: Option<String>,
+}
+
+impl fmt::Debug for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorityError")
+            .field("error", &self.error)
+            .field("suberror", &self.suberror)
+            .field("codes", &self.codes)
+            .field("correlation_id", &self.correlation_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AcquireTokenError {

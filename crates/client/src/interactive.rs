@@ -238,7 +238,7 @@ impl Shared {
                     provider: Arc::clone(&interactive.asked.authority.provider),
                     home: home.clone(),
                 };
-                let cache = self.cache()?;
+                let cache = self.vault.cache()?;
                 let account = cache.account(&key);
                 let profile = account.and_then(|account| account.home_profile());
                 profile.map(|profile| profile.username.clone())

@@ -32,6 +32,10 @@ mod silent;
 mod single_flight;
 mod throttle;
 mod turns;
+mod vault;
+
+#[cfg(test)]
+mod testing;
 
 pub use engine::{Engine, Settings};
 pub use keyward_oauth as oauth;

@@ -22,6 +22,7 @@ use crate::ports::{KeyError, KeyRef};
 use crate::request::{AuthenticationScheme, DpopProofRequest, PopParameters, ResourceRequest};
 use crate::result::{AuthenticationResult, TokenType};
 use crate::silent::Acquired;
+use crate::vault::Unwritten;
 
 impl Shared {
     /// Makes a result of an access token: wrapped into a signed HTTP request, or with its first
@@ -152,7 +153,7 @@ impl Shared {
         request: DpopProofRequest,
     ) -> Result<String, AcquireTokenError> {
         let key = {
-            let (cache, now) = (self.cache()?, self.now());
+            let (cache, now) = (self.vault.cache()?, self.now());
             let mut grants = cache.grants_of(&request.client_id);
             grants.find_map(|grant| grant.key_of(&request.access_token, now).cloned())
         };
@@ -171,6 +172,7 @@ impl Shared {
     fn remember_environment(self: &Arc<Self>, asked: &Acquisition) {
         let named = asked.environment();
         let changed = self
+            .vault
             .cache()
             .is_ok_and(|cache| cache.named(named.clone()).is_some());
         if changed {
@@ -179,7 +181,7 @@ impl Shared {
                 let plan = move |cache: &crate::cache::Cache| {
                     Some(cache.named(named).into_iter().collect::<Vec<Edit>>())
                 };
-                if let Err(error) = shared.commit(plan).await {
+                if let Err(error) = shared.vault.commit(Unwritten::Forget, plan).await {
                     tracing::warn!(%error, "the name of an authority is not remembered");
                 }
             });

@@ -54,9 +54,20 @@ impl Shared {
         request: RequestIdentity,
     ) -> Result<Acquired, AcquireTokenError> {
         let _turn = self.turns.take(silent.grant.clone()).await;
+        let renewed = self.renewed_in_turn(&silent, &request).await;
+        log_outcome(&silent, &renewed);
+        renewed
+    }
+
+    async fn renewed_in_turn(
+        self: &Arc<Self>,
+        silent: &Silent,
+        request: &RequestIdentity,
+    ) -> Result<Acquired, AcquireTokenError> {
+        self.vault.write_what_is_left().await?;
         for _ in 0..ATTEMPTS {
             // Whoever had the turn before may have brought what is wanted, or rotated the token.
-            let redeemable = match self.look(&silent)? {
+            let redeemable = match self.look(silent)? {
                 Lookup::RefreshDue(_, redeemable) if request.ahead_of_need => redeemable,
                 Lookup::Fresh(hit) | Lookup::RefreshDue(hit, _) => {
                     return Ok(Acquired::new(hit, TokenSource::Cache));
@@ -64,11 +75,11 @@ impl Shared {
                 Lookup::Expiring(_, redeemable) | Lookup::Expired(redeemable) => redeemable,
                 Lookup::Absent => return Err(sign_in_needed(&silent.asked)),
             };
-            match self.renewed(&silent, &redeemable).await {
+            match self.renewed(silent, &redeemable).await {
                 Ok(hit) => return Ok(Acquired::new(hit, TokenSource::IdentityProvider)),
                 Err(Setback::Overtaken) => {}
                 Err(Setback::Failed(error)) => {
-                    self.hold_back(&request, &error);
+                    self.hold_back(request, &error);
                     return Err(error);
                 }
             }
@@ -215,6 +226,21 @@ impl From<NotRedeemed> for AcquireTokenError {
     }
 }
 
+/// One line per outcome.
+fn log_outcome(silent: &Silent, outcome: &Result<Acquired, AcquireTokenError>) {
+    let (correlation_id, client_id) = (silent.asked.correlation_id, &silent.asked.client);
+    match outcome {
+        Ok(acquired) => {
+            let binding = acquired.hit.token.binding;
+            tracing::info!(%correlation_id, %client_id, %binding, "renewed");
+        }
+        Err(error) => {
+            let kind = error.kind().row().name;
+            tracing::info!(%correlation_id, %client_id, error = kind, "not renewed");
+        }
+    }
+}
+
 /// Entra gives tokens for any resource. Elsewhere the scopes must be among those granted
 /// (RFC 6749 §6), so of the scopes we add only those are repeated; no scope at all asks for
 /// everything that was granted.
@@ -232,3 +258,6 @@ fn scopes_to_send(silent: &Silent, token: &RefreshTokenEntity) -> Scopes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

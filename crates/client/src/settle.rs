@@ -56,7 +56,7 @@ impl Drop for FreshKey {
         if let Some((shared, key)) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(async move { shared.destroy(vec![key]).await });
+            runtime.spawn(async move { shared.vault.destroy(vec![key]).await });
         }
     }
 }

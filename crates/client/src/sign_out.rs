@@ -15,6 +15,7 @@ use crate::error::AcquireTokenError;
 use crate::grant_proof::{Grant, send};
 use crate::ports::SignOutRequest;
 use crate::settle::OpenKey;
+use crate::vault::Unwritten;
 
 /// How long all revocations together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ impl Shared {
         request: SignOutRequest,
     ) -> Result<(), AcquireTokenError> {
         let accounts: Vec<AccountKey> = {
-            let cache = self.cache()?;
+            let cache = self.vault.cache()?;
             let keys = cache.accounts().map(|account| &account.key);
             keys.filter(|key| key.home == request.account)
                 .cloned()
@@ -41,7 +42,10 @@ impl Shared {
             // Keys are destroyed with the account; a revocation may need its proof until then.
             let revocable = self.revocable(&account).await?;
             let gone = account.clone();
-            self.commit(move |cache: &Cache| Some(cache.signed_out(&gone)))
+            self.vault
+                .commit(Unwritten::Forget, move |cache: &Cache| {
+                    Some(cache.signed_out(&gone))
+                })
                 .await?;
             self.throttle.release(|held| held.grant.account == account);
             self.revoke(&account, revocable).await;
@@ -58,7 +62,7 @@ impl Shared {
     /// revocation endpoint (`device-binding.md` 4.7).
     async fn revocable(&self, account: &AccountKey) -> Result<Vec<Revocable>, AcquireTokenError> {
         let tokens: Vec<_> = {
-            let cache = self.cache()?;
+            let cache = self.vault.cache()?;
             let openid = |account: &&Arc<_>| is_openid(account);
             let known = cache.account(account).filter(openid);
             let grants = known

@@ -81,7 +81,7 @@ impl Shared {
         selector: &AccountSelector,
         cache: CachePolicy,
     ) -> Result<Silent, AcquireTokenError> {
-        let account = select(&*self.cache()?, &asked, selector)?;
+        let account = select(&*self.vault.cache()?, &asked, selector)?;
         let realm = self.realm(&asked, &account.home).await?;
         asked.authority = asked.authority.in_realm(&realm);
         Ok(Silent {
@@ -153,7 +153,7 @@ impl Shared {
             cache: &silent.cache,
         };
         let now = self.now();
-        Ok(self.cache()?.lookup(&query, now))
+        Ok(self.vault.cache()?.lookup(&query, now))
     }
 
     /// Waits for the one renewal that is for this request.
@@ -265,3 +265,6 @@ pub(crate) fn sign_in_needed(asked: &Acquisition) -> AcquireTokenError {
         )
         .with_claims(asked.claims.clone())
 }
+
+#[cfg(test)]
+mod tests;

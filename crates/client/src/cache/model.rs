@@ -108,12 +108,13 @@ impl Model {
     }
 
     fn look(&self, place: &Place, policy: &CachePolicy, now: UnixTime) -> Outcome {
-        let fitting = self.tokens.iter().filter(|token| {
+        let mut newest_first = self.tokens.iter().rev();
+        let newest = newest_first.find(|token| {
             token.place.user == place.user
                 && token.place.client == place.client
                 && answers(token, place)
         });
-        let newest = fitting.last().filter(|token| {
+        let newest = newest.filter(|token| {
             token.expires_on > now
                 && match policy {
                     CachePolicy::UseCache => true,

@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::result::{TokenSource, TokenType};
 use crate::settle::{self, OpenKey, Placement, issued_type};
 use crate::silent::Acquired;
+use crate::vault::Unwritten;
 
 /// Where the tokens of a sign-in belong.
 struct Entry<'a> {
@@ -138,7 +139,10 @@ impl Shared {
             environment: entry.asked.environment(),
         };
         let now = self.now();
-        self.commit(move |cache: &Cache| Some(cache.answered(answer, now)))
+        self.vault
+            .commit(Unwritten::Forget, move |cache: &Cache| {
+                Some(cache.answered(answer, now))
+            })
             .await?;
         Ok(Kept {
             hit: access_token.map(|token| Hit {
@@ -153,7 +157,7 @@ impl Shared {
     /// The account, with what the ID token says about it in this tenant.
     fn account_of(&self, entry: &Entry<'_>) -> Result<Account, AcquireTokenError> {
         let profile = entry.identity.profile.clone();
-        let cache = self.cache()?;
+        let cache = self.vault.cache()?;
         Ok(match cache.account(&entry.grant.account) {
             Some(known) => known.with_profile(profile),
             None => Account {

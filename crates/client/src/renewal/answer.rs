@@ -10,12 +10,13 @@ use crate::cache::entity::{AccessTokenEntity, Account, Entity, RefreshTokenEntit
 use crate::cache::lookup::{Hit, Redeemable};
 use crate::cache::update::Answer;
 use crate::cache::{Cache, Edit};
-use crate::engine::{Committed, Shared, panicked};
+use crate::engine::{Shared, panicked};
 use crate::error::ErrorKind;
 use crate::identity::Identity;
 use crate::result::TokenType;
 use crate::settle::{self, Placement, binding, issued_type, verify};
 use crate::silent::Silent;
+use crate::vault::{Committed, Unwritten};
 
 impl Shared {
     /// Reads the answer, keeps everything in it, and only then says whether it is what was asked
@@ -57,7 +58,7 @@ impl Shared {
             account,
             // INVARIANT: a type we do not know is refused by the verdict.
             token: access_token.ok_or_else(|| panicked("reading a token answer"))?,
-            id_token: self.cache()?.id_token(&silent.grant, realm),
+            id_token: self.vault.cache()?.id_token(&silent.grant, realm),
         })
     }
 
@@ -70,7 +71,7 @@ impl Shared {
     ) -> Result<(), Setback> {
         let current = Arc::clone(current);
         let plan = move |cache: &Cache| cache.is_current(&current).then(|| edits(cache));
-        match self.commit(plan).await? {
+        match self.vault.commit(Unwritten::Keep, plan).await? {
             Committed::Written => Ok(()),
             Committed::Superseded => Err(Setback::Overtaken),
         }

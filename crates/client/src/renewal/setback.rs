@@ -10,12 +10,13 @@ use crate::authority::AuthorityKind;
 use crate::cache::entity::{Entity, RefreshTokenEntity};
 use crate::cache::key::GrantKey;
 use crate::cache::{Cache, Edit};
-use crate::engine::{Committed, Shared};
+use crate::engine::Shared;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::grant_proof::RedeemError;
 use crate::ports::{KeyError, KeyRef};
 use crate::silent::Silent;
 use crate::throttle;
+use crate::vault::{Committed, Unwritten};
 
 /// Why a renewal brought nothing.
 pub(crate) enum Setback {
@@ -47,7 +48,7 @@ impl Shared {
         };
         if is_dead(silent.asked.authority.kind, &refusal) {
             let gone = Arc::clone(token);
-            let forgotten = self.commit(move |cache| {
+            let forgotten = self.vault.commit(Unwritten::Forget, move |cache| {
                 let edit = Edit::Delete(Entity::RefreshToken(Arc::clone(&gone)).key());
                 cache.is_current(&gone).then(|| vec![edit])
             });
@@ -103,7 +104,7 @@ impl Shared {
     ) -> Result<(), AcquireTokenError> {
         let (grant, key) = (grant.clone(), key.clone());
         let plan = move |cache: &Cache| Some(cache.without_key(&grant, &key, kind));
-        self.commit(plan).await.map(drop)
+        self.vault.commit(Unwritten::Forget, plan).await.map(drop)
     }
 
     /// Holds back requests that would only meet the same error again.

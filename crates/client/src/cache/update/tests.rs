@@ -22,10 +22,10 @@ fn secrets(cache: &Cache) -> Vec<String> {
     secrets
 }
 
-fn token(secret: &str, requested: &str, granted: &str) -> Option<Arc<AccessTokenEntity>> {
+fn token(secret: &str, requested: &str, granted: &str) -> Arc<AccessTokenEntity> {
     let mut token = access_token(grant_key("alice", "app"), secret, requested);
     token.scopes = Scopes::parse(granted);
-    Some(token.into())
+    token.into()
 }
 
 #[test]
@@ -33,19 +33,19 @@ fn a_new_token_replaces_those_it_stands_in_for_and_no_others() {
     let mut cache = signed_in(&["alice"], &["app"]);
     bring(
         &mut cache,
-        |a| a.access_token = token("at-2", "c", "c"),
+        |a| a.access_token = Some(token("at-2", "c", "c")),
         at(1),
     );
     assert_eq!(secrets(&cache), ["at-1", "at-2"]);
     bring(
         &mut cache,
-        |a| a.access_token = token("at-3", "a c", "a c"),
+        |a| a.access_token = Some(token("at-3", "a c", "a c")),
         at(2),
     );
     assert_eq!(secrets(&cache), ["at-1", "at-3"]);
     bring(
         &mut cache,
-        |a| a.access_token = token("at-4", "a b", "a b"),
+        |a| a.access_token = Some(token("at-4", "a b", "a b")),
         at(3),
     );
     assert_eq!(secrets(&cache), ["at-3", "at-4"]);
@@ -56,12 +56,12 @@ fn a_default_scope_and_its_spelled_out_form_do_not_evict_each_other() {
     let mut cache = Cache::default();
     bring(
         &mut cache,
-        |a| a.access_token = token("at-1", "api/.default", "api/read"),
+        |a| a.access_token = Some(token("at-1", "api/.default", "api/read")),
         at(0),
     );
     bring(
         &mut cache,
-        |a| a.access_token = token("at-2", "api/read", "api/read"),
+        |a| a.access_token = Some(token("at-2", "api/read", "api/read")),
         at(1),
     );
     assert_eq!(secrets(&cache), ["at-1", "at-2"]);
@@ -72,7 +72,7 @@ fn ended_tokens_go_with_the_next_answer() {
     let mut cache = signed_in(&["alice"], &["app"]);
     bring(
         &mut cache,
-        |a| a.access_token = token("at-2", "c", "c"),
+        |a| a.access_token = Some(token("at-2", "c", "c")),
         at(3600),
     );
     assert_eq!(secrets(&cache), ["at-2"]);
@@ -142,8 +142,12 @@ fn an_answer_that_changes_nothing_about_the_account_does_not_write_it() {
             Change::Delete(key) => panic!("{key:?}"),
         })
         .collect();
-    use RecordKind::{AccessToken, IdToken, RefreshToken};
-    assert_eq!(kinds, [RefreshToken, AccessToken, IdToken]);
+    let tokens = [
+        RecordKind::RefreshToken,
+        RecordKind::AccessToken,
+        RecordKind::IdToken,
+    ];
+    assert_eq!(kinds, tokens);
 }
 
 #[test]
