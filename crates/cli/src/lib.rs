@@ -1,1 +1,104 @@
-//! keyward-cli
+//! `keyward`, the command line: types in, types out, no rule of its own.
+//!
+//! Data goes to stdout, everything else to stderr; exit codes are those of the one table of
+//! errors.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod account;
+mod args;
+mod commands;
+mod console;
+mod defaults;
+mod doctor;
+mod failure;
+mod logging;
+mod shapes;
+mod table;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use keyward::ErrorKind;
+use keyward_config::Environment;
+
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::commands::{accounts, config_check, login, logout, manual, status, token};
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// Runs the command these arguments name, the first of them being the program's own name, with
+/// this process's environment, output and signals.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let environment = Environment::of_process();
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    ExitCode::from(execute(arguments, &environment, &mut out, &mut err))
+}
+
+/// Runs the command these arguments name, with this environment, and returns the exit code.
+pub fn execute(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(answer) => return answer_of_parser(&answer, out, err),
+    };
+    logging::start(cli.verbose, environment);
+    let mut console = Console::plain(out, err).colored_for(environment);
+    let done = dispatch(cli.command, environment, &mut console);
+    match done.and_then(|()| console.flush()) {
+        Ok(()) => 0,
+        Err(failure) => console.fail(&failure),
+    }
+}
+
+/// Help and version are data; complaints are not.
+fn answer_of_parser(answer: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let text = answer.render();
+    // Nobody is left to tell when even this cannot be written.
+    let _ = if answer.use_stderr() {
+        write!(err, "{text}")
+    } else {
+        write!(out, "{text}")
+    };
+    u8::try_from(answer.exit_code()).unwrap_or(failure::USAGE)
+}
+
+fn dispatch(
+    command: Command,
+    environment: &Environment,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match command {
+        Command::Login(arguments) => wait(login::run(arguments, environment, console)),
+        Command::Token(arguments) => wait(token::run(arguments, environment, console)),
+        Command::Accounts(arguments) => wait(accounts::run(arguments, environment, console)),
+        Command::Logout(arguments) => wait(logout::run(arguments, environment, console)),
+        Command::Status(arguments) => wait(status::run(&arguments, environment, console)),
+        Command::Doctor(arguments) => wait(doctor::run(&arguments, environment, console)),
+        Command::Config(ConfigCommand::Check { json }) => {
+            config_check::run(json, environment, console)
+        }
+        Command::Completions { shell } => manual::completions(shell, console),
+        Command::Man { directory } => manual::pages(&directory, console),
+    }
+}
+
+/// Runs a command that talks to the broker. Only those pay for a runtime.
+fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                ErrorKind::Unexpected,
+                format!("the event loop cannot be started: {error}"),
+            )
+        })?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,318 @@
+//! What can be typed. Every command teaches by examples.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// What most people type.
+pub const EXAMPLES: &str = "\
+Examples:
+  keyward login                        sign in, in the browser
+  keyward token --scope User.Read      print an access token, without any prompt
+  keyward status                       what is bound to what
+  keyward doctor                       what is wrong, and the command that mends it";
+
+/// Sign in once: your refresh tokens never leave the broker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keyward",
+    version,
+    after_help = format!(
+        "{EXAMPLES}\n\n\
+         Exit codes: 0 done, 2 wrong usage, 3 somebody has to sign in, 20 no broker;\n\
+         all of them are in keyward(1)."
+    )
+)]
+pub struct Cli {
+    /// Say on stderr what happens on the way.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sign in, in the browser.
+    #[command(after_help = "\
+Examples:
+  keyward login
+  keyward login --login-hint alice@contoso.example
+  keyward login --prompt select-account --scope User.Read --scope Mail.Read
+  keyward login --claims \"$CLAIMS\"     answer an API's claims challenge
+  keyward login --timeout 60 --json")]
+    Login(LoginArguments),
+
+    /// Print an access token. Never prompts.
+    ///
+    /// When somebody has to sign in, it says so and exits with 3.
+    #[command(after_help = "\
+Examples:
+  keyward token --scope User.Read
+  curl -H \"$(keyward token --scope User.Read --header)\" https://graph.microsoft.com/v1.0/me
+  keyward token --username alice@contoso.example --json
+  keyward token --dpop GET \"$URL\" --header | curl -H @- \"$URL\"
+  keyward token --pop GET \"$URL\" --header | curl -H @- \"$URL\"
+  keyward token --scope User.Read || keyward login --scope User.Read")]
+    Token(TokenArguments),
+
+    /// List who is signed in.
+    #[command(after_help = "\
+Examples:
+  keyward accounts
+  keyward accounts --json")]
+    Accounts(AccountsArguments),
+
+    /// Remove an account and every token kept for it.
+    #[command(after_help = "\
+Examples:
+  keyward logout
+  keyward logout --username alice@contoso.example
+  keyward logout --all")]
+    Logout(LogoutArguments),
+
+    /// Show what is bound to what, and what is wrong.
+    #[command(after_help = "\
+Examples:
+  keyward status
+  keyward status --json | grep sealed-at-rest")]
+    Status(StatusArguments),
+
+    /// Find out what is wrong, and the command that mends it.
+    #[command(after_help = "\
+Examples:
+  keyward doctor
+  keyward doctor --json
+
+Exits with 0 when nothing failed, else with the code of the first failure.
+Warnings concern unmodified Microsoft clients alone.")]
+    Doctor(DoctorArguments),
+
+    /// Look at the configuration.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  keyward config check"
+    )]
+    Config(ConfigCommand),
+
+    /// Print the completion script of a shell.
+    #[command(after_help = "\
+Examples:
+  keyward completions bash > ~/.local/share/bash-completion/completions/keyward
+  keyward completions fish > ~/.config/fish/completions/keyward.fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+
+    /// Write the manual pages into a folder.
+    #[command(after_help = "\
+Examples:
+  keyward man ~/.local/share/man/man1")]
+    Man {
+        /// The folder; made if it is not there.
+        directory: PathBuf,
+    },
+}
+
+/// Which application asks, of which authority.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Application {
+    /// The id the application is registered under.
+    ///
+    /// Default: $KEYWARD_CLIENT_ID, $KEYWARD_DEV_CLIENT_ID.
+    #[arg(long, value_name = "ID", help_heading = "Application")]
+    pub client_id: Option<String>,
+
+    /// The authority, for example https://login.microsoftonline.com/organizations.
+    ///
+    /// Default: $KEYWARD_AUTHORITY, $KEYWARD_DEV_AUTHORITY, then
+    /// https://login.microsoftonline.com/common.
+    #[arg(long, value_name = "URL", help_heading = "Application")]
+    pub authority: Option<String>,
+}
+
+/// Which account is meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AccountChoice {
+    /// The account with this home account id (keyward accounts shows them).
+    #[arg(long, value_name = "HOME_ACCOUNT_ID", conflicts_with = "username")]
+    pub account: Option<String>,
+
+    /// The account with this user name.
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+}
+
+/// `keyward login`.
+#[derive(Debug, Args)]
+pub struct LoginArguments {
+    #[command(flatten)]
+    pub application: Application,
+
+    /// The user name to sign in with.
+    ///
+    /// Default: $KEYWARD_LOGIN_HINT, $KEYWARD_DEV_USER.
+    #[arg(long, value_name = "NAME")]
+    pub login_hint: Option<String>,
+
+    /// What to ask of the person, whatever the authority finds necessary.
+    #[arg(long, value_enum)]
+    pub prompt: Option<PromptArgument>,
+
+    /// A scope to consent to; may be given again.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Vec<String>,
+
+    /// A claims request as JSON text, as an API's claims challenge holds it.
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+
+    /// Give up after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+
+    /// Print account and binding as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward token`.
+#[derive(Debug, Args)]
+pub struct TokenArguments {
+    #[command(flatten)]
+    pub application: Application,
+
+    #[command(flatten)]
+    pub account: AccountChoice,
+
+    /// A scope the token is for; may be given again.
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Vec<String>,
+
+    /// A claims request as JSON text, as an API's claims challenge holds it.
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+
+    /// Get a new token even where the old one is fresh.
+    #[arg(long)]
+    pub force_refresh: bool,
+
+    /// A signed HTTP request (Authorization: PoP) for this method and address.
+    #[arg(long, num_args = 2, value_names = ["METHOD", "URL"], conflicts_with = "dpop")]
+    pub pop: Option<Vec<String>>,
+
+    /// A DPoP-bound token, and the proof for this method and address.
+    #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
+    pub dpop: Option<Vec<String>>,
+
+    /// The nonce the resource gave, for --pop and --dpop.
+    #[arg(long, value_name = "NONCE")]
+    pub nonce: Option<String>,
+
+    /// Print the HTTP header lines to send, one a line.
+    #[arg(long, conflicts_with = "json")]
+    pub header: bool,
+
+    /// Print token, expiry, account and binding as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward accounts`.
+#[derive(Debug, Args)]
+pub struct AccountsArguments {
+    #[command(flatten)]
+    pub application: Application,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward logout`.
+#[derive(Debug, Args)]
+pub struct LogoutArguments {
+    #[command(flatten)]
+    pub application: Application,
+
+    #[command(flatten)]
+    pub account: AccountChoice,
+
+    /// Every account.
+    #[arg(long, conflicts_with_all = ["account", "username"])]
+    pub all: bool,
+}
+
+/// `keyward status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every value in force and where it came from.
+    #[command(after_help = "\
+Examples:
+  keyward config check
+  KEYWARD_CONFIG=./config.toml keyward config check --json")]
+    Check {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `--prompt`, spelled with dashes as flags are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PromptArgument {
+    /// Enter credentials again.
+    Login,
+    /// Choose among accounts.
+    #[value(alias = "select_account")]
+    SelectAccount,
+    /// Show the consent page.
+    Consent,
+    /// Create an account.
+    Create,
+    /// Show nothing; fail instead.
+    None,
+}
+
+impl From<PromptArgument> for keyward::Prompt {
+    fn from(prompt: PromptArgument) -> Self {
+        match prompt {
+            PromptArgument::Login => Self::Login,
+            PromptArgument::SelectAccount => Self::SelectAccount,
+            PromptArgument::Consent => Self::Consent,
+            PromptArgument::Create => Self::Create,
+            PromptArgument::None => Self::None,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("a number of seconds from 1 to 3600 is needed".to_owned()),
+    }
+}

@@ -1,0 +1,9 @@
+//! One module per command.
+
+pub mod accounts;
+pub mod config_check;
+pub mod login;
+pub mod logout;
+pub mod manual;
+pub mod status;
+pub mod token;

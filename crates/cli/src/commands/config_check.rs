@@ -1,0 +1,120 @@
+//! `keyward config check`.
+
+use keyward::ErrorKind;
+use keyward_config::{Environment, Explanation, Permit, Places, Problem};
+use serde::Serialize;
+
+use crate::console::{Color, Console};
+use crate::failure::Failure;
+use crate::table::table;
+
+/// `keyward config check --json`.
+#[derive(Serialize)]
+struct Report {
+    values: Vec<Entry>,
+    warnings: Vec<String>,
+    problems: Vec<Fault>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    key: String,
+    value: String,
+    origin: String,
+    variable: Option<String>,
+    meaning: String,
+}
+
+#[derive(Serialize)]
+struct Fault {
+    origin: String,
+    message: String,
+}
+
+/// Shows every value in force and where it came from, or everything that is wrong.
+pub fn run(
+    json: bool,
+    environment: &Environment,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let report = Report::read(environment);
+    if json {
+        console.json(&report)?;
+    } else {
+        report.print(console)?;
+    }
+    if report.problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::shown(ErrorKind::IncorrectConfiguration))
+    }
+}
+
+impl Report {
+    /// Reads every layer as the broker would. Places come from variables alone, so they are shown
+    /// whatever the files say.
+    fn read(environment: &Environment) -> Self {
+        let mut report = Self {
+            values: Vec::new(),
+            warnings: Vec::new(),
+            problems: Vec::new(),
+        };
+        match Places::find(environment) {
+            Ok(places) => report
+                .values
+                .extend(places.explain().into_iter().map(Entry::of)),
+            Err(error) => report.problems.push(Fault {
+                origin: "places".to_owned(),
+                message: error.to_string(),
+            }),
+        }
+        match keyward_config::load(environment, Permit::ConfiguredOnly) {
+            Ok(config) => {
+                report
+                    .values
+                    .extend(config.explain().into_iter().map(Entry::of));
+                report.warnings = config.warnings().to_vec();
+            }
+            Err(error) => report.problems.extend(error.problems().map(Fault::of)),
+        }
+        report
+    }
+
+    fn print(&self, console: &mut Console<'_>) -> Result<(), Failure> {
+        let rows = self
+            .values
+            .iter()
+            .map(|value| vec![value.key.clone(), value.value.clone(), value.origin.clone()]);
+        console.line(&table(&["KEY", "VALUE", "FROM"], rows))?;
+        for warning in &self.warnings {
+            let word = console.paint(Color::Yellow, "warning");
+            console.line(&format!("{word}: {warning}"))?;
+        }
+        for problem in &self.problems {
+            let word = console.paint(Color::Red, "problem");
+            console.line(&format!("{word}: {}: {}", problem.origin, problem.message))?;
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn of(explanation: Explanation) -> Self {
+        Self {
+            key: explanation.key,
+            value: explanation.value,
+            origin: explanation.origin.to_string(),
+            variable: explanation.variable,
+            meaning: explanation.doc,
+        }
+    }
+}
+
+impl Fault {
+    fn of(problem: &Problem) -> Self {
+        Self {
+            origin: problem.origin.to_string(),
+            message: problem.message.clone(),
+        }
+    }
+}

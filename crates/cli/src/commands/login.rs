@@ -1,0 +1,80 @@
+//! `keyward login`.
+
+use std::sync::Arc;
+
+use keyward::{AuthenticationResult, ErrorKind, InteractiveRequest};
+use keyward_config::Environment;
+use keyward_user_agent::{Launcher, SystemBrowser};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::LoginArguments;
+use crate::console::Console;
+use crate::defaults::{Defaults, scopes};
+use crate::failure::Failure;
+use crate::shapes;
+
+/// Signs somebody in.
+pub async fn run(
+    arguments: LoginArguments,
+    environment: &Environment,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let defaults = Defaults::of(environment);
+    let plugin = defaults.broker().user_agent(Arc::new(browser(&defaults)?));
+    let application = defaults.application_with(&arguments.application, plugin)?;
+    let request = InteractiveRequest {
+        scopes: scopes(&arguments.scope),
+        login_hint: defaults.login_hint(arguments.login_hint.as_deref())?,
+        prompt: arguments.prompt.map(Into::into),
+        claims: arguments.claims,
+        deadline: arguments.timeout,
+        ..Default::default()
+    };
+    console.say("waiting for the sign-in in your browser (Ctrl-C cancels)…");
+    let result = tokio::select! {
+        answer = application.acquire_token_interactive(request) => answer?,
+        // Dropping the request cancels it at the broker, which closes the redirect listener.
+        () = interrupted() => return Err(Failure::new(
+            ErrorKind::UserCanceled,
+            "the sign-in was cancelled",
+        )),
+    };
+    if arguments.json {
+        return console.json(&shapes::SignedIn::of(&result));
+    }
+    console.line(&signed_in(&result))
+}
+
+/// The browser for a sign-in that no keyward-session shows: the configured command, else the
+/// environment's.
+fn browser(defaults: &Defaults<'_>) -> Result<SystemBrowser, Failure> {
+    let command = &defaults.config()?.user_agent_command;
+    if command.value.is_empty() {
+        return Ok(SystemBrowser::from_environment());
+    }
+    let launcher = Launcher::command(command.value.clone())
+        .map_err(|error| Failure::new(ErrorKind::IncorrectConfiguration, error.to_string()))?;
+    Ok(SystemBrowser::new(launcher))
+}
+
+fn signed_in(result: &AuthenticationResult) -> String {
+    format!(
+        "signed in as {} ({}, key: {})",
+        result.account.username, result.binding, result.key_protection
+    )
+}
+
+/// Ends when somebody wants us to stop: Ctrl-C, or a supervisor.
+async fn interrupted() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        // Without a handler the signal ends the process, which cancels as well.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,412 @@
+//! The commands that talk to a broker, against one that behaves, over its real socket.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../../broker-ipc/tests/fixtures/mod.rs"]
+mod fixtures;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use fixtures::{FAILING, FakeBroker, Socket, UID, UTID};
+use keyward_broker_ipc::server::Limits;
+use keyward_client::account::AccountSelector;
+use keyward_client::request::{AuthenticationScheme, CachePolicy, Prompt};
+use keyward_config::Environment;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+/// Plays the browser and the person: goes to the redirect URI with a code.
+const BROWSER: &str = r#"#!/bin/bash
+port=$(printf %s "$1" | sed -n 's/.*%3A\([0-9][0-9]*\).*/\1/p')
+exec 3<>"/dev/tcp/127.0.0.1/$port"
+printf 'GET /?code=c0de HTTP/1.1\r\nHost: localhost:%s\r\n\r\n' "$port" >&3
+cat <&3 >/dev/null
+"#;
+
+/// A broker on a thread of its own: the commands block theirs.
+struct Running {
+    broker: Arc<FakeBroker>,
+    socket: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start() -> Self {
+        let (started, start) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let socket = Socket::new(Limits::default());
+                let path = socket.options().path;
+                started.send((Arc::clone(&socket.broker), path)).unwrap();
+                let _ = stopped.await;
+            });
+        });
+        let (broker, socket) = start.recv().unwrap();
+        Self {
+            broker,
+            socket,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::empty()
+            .with_variable("KEYWARD_SOCKET", &self.socket)
+            .with_variable("KEYWARD_CLIENT_ID", "client-1")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        keyward(arguments, &self.environment())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+struct Ran {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self.json_whatever()
+    }
+
+    fn json_whatever(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+fn keyward(arguments: &[&str], environment: &Environment) -> Ran {
+    let arguments = ["keyward"].iter().chain(arguments).map(OsString::from);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = keyward_cli::execute(arguments, environment, &mut out, &mut err);
+    Ran {
+        code,
+        out: String::from_utf8(out).unwrap(),
+        err: String::from_utf8(err).unwrap(),
+    }
+}
+
+fn home_account_id() -> String {
+    format!("{UID}.{UTID}")
+}
+
+#[test]
+fn a_token_is_the_only_thing_on_stdout() {
+    let broker = Running::start();
+    let ran = broker.run(&["token", "--scope", "User.Read", "--scope", "Mail.Read"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert_eq!(ran.out, "access-token-1\n");
+
+    let request = broker.broker.silent.lock().unwrap().pop().unwrap();
+    assert_eq!(request.token.client_id.as_str(), "client-1");
+    assert_eq!(request.token.scopes.to_string(), "User.Read Mail.Read");
+    assert_eq!(request.account, AccountSelector::Only);
+    assert!(matches!(request.cache, CachePolicy::UseCache));
+}
+
+#[test]
+fn a_token_can_be_had_for_a_user_fresh_and_with_claims() {
+    let broker = Running::start();
+    let claims = r#"{"access_token":{"acrs":{"value":"c1"}}}"#;
+    let username = ["--username", "Alice@dev.test"];
+    let ran = broker.run(&[
+        "token",
+        "--force-refresh",
+        "--claims",
+        claims,
+        username[0],
+        username[1],
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let request = broker.broker.silent.lock().unwrap().pop().unwrap();
+    assert_eq!(request.token.claims.as_deref(), Some(claims));
+    assert_eq!(
+        request.account,
+        AccountSelector::Username("Alice@dev.test".to_owned())
+    );
+    assert!(matches!(request.cache, CachePolicy::ForceRefresh));
+
+    let ran = broker.run(&["token", "--account", &home_account_id()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let request = broker.broker.silent.lock().unwrap().pop().unwrap();
+    assert!(matches!(request.account, AccountSelector::Home(id) if id.uid() == UID));
+}
+
+#[test]
+fn headers_can_be_handed_to_curl() {
+    let broker = Running::start();
+    let bearer = broker.run(&["token", "--header"]);
+    assert_eq!(bearer.out, "Authorization: Bearer access-token-1\n");
+
+    let url = "https://api.example/me?x=1";
+    let pop = broker.run(&["token", "--pop", "get", url, "--nonce", "n", "--header"]);
+    assert_eq!(pop.out, "Authorization: PoP access-token-2\n");
+    let request = broker.broker.silent.lock().unwrap().pop().unwrap();
+    let AuthenticationScheme::Pop(parameters) = request.token.scheme else {
+        panic!("no signed HTTP request was asked for");
+    };
+    assert_eq!(
+        (parameters.method.as_str(), parameters.path.as_str()),
+        ("GET", "/me")
+    );
+    assert_eq!(parameters.nonce.as_deref(), Some("n"));
+}
+
+#[test]
+fn token_as_json_has_expiry_account_and_binding() {
+    let broker = Running::start();
+    let token = broker.run(&["token", "--json"]).json();
+    assert_eq!(token["access_token"], "access-token-1");
+    assert_eq!(token["token_type"], "Bearer");
+    assert_eq!(token["expires_on"], 4_000_000_000_u64);
+    assert_eq!(token["token_source"], "identity-provider");
+    assert_eq!(token["account"]["home_account_id"], home_account_id());
+    assert_eq!(token["binding"], "sender-constrained:dpop");
+    assert_eq!(token["key_protection"], "software");
+}
+
+#[test]
+fn whoever_is_unknown_has_to_sign_in_first() {
+    let broker = Running::start();
+    for account in [["--username", "carol@dev.test"], ["--account", "carol.dev"]] {
+        let ran = broker.run(&["token", account[0], account[1]]);
+        assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+        assert!(ran.err.contains("hint: keyward login"), "{}", ran.err);
+    }
+    // Nobody was bothered.
+    assert!(broker.broker.interactive.lock().unwrap().is_empty());
+}
+
+#[test]
+fn whom_the_environment_suggests_is_no_demand() {
+    let broker = Running::start();
+    let suggested = broker
+        .environment()
+        .with_variable("KEYWARD_DEV_USER", "bob@dev.test");
+    let ran = keyward(&["token"], &suggested);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn every_error_of_the_broker_has_the_exit_code_of_the_table() {
+    let broker = Running::start();
+    for row in keyward::ERROR_TABLE {
+        let authority = format!("{FAILING}{}", row.name);
+        let ran = broker.run(&["token", "--authority", &authority]);
+        assert_eq!(ran.code, row.exit_code, "{}", row.name);
+        let message = format!("error: it is {}\n", row.name);
+        assert!(ran.err.starts_with(&message), "{}", ran.err);
+        assert!(ran.out.is_empty());
+    }
+}
+
+#[test]
+fn accounts_are_listed_for_people_and_programs() {
+    let broker = Running::start();
+    let accounts = broker.run(&["accounts", "--json"]).json();
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(accounts["accounts"][0]["username"], "alice@dev.test");
+    assert_eq!(
+        accounts["accounts"][0]["home_account_id"],
+        home_account_id()
+    );
+
+    let ran = broker.run(&["accounts"]);
+    assert!(ran.out.starts_with("ACCOUNT "), "{}", ran.out);
+    assert!(ran.out.contains("alice@dev.test"), "{}", ran.out);
+}
+
+#[test]
+fn signing_out_removes_the_account() {
+    let broker = Running::start();
+    let unknown = broker.run(&["logout", "--username", "carol@dev.test"]);
+    assert_eq!(unknown.code, 5);
+
+    let ran = broker.run(&["logout", "--account", &home_account_id()]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+    assert_eq!(ran.err, "signed out alice@dev.test\n");
+    let accounts = broker.run(&["accounts", "--json"]).json();
+    assert_eq!(accounts, json!({"accounts": []}));
+
+    let again = broker.run(&["logout", "--all"]);
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (0, "nobody is signed in\n")
+    );
+}
+
+#[test]
+fn status_has_the_promised_shape() {
+    let broker = Running::start();
+    let status = broker.run(&["status", "--json"]).json();
+    assert_eq!(
+        status,
+        json!({
+            "version": "9.9",
+            "form": "session",
+            "key_protection": "software",
+            "accounts": [{
+                "username": "alice@dev.test",
+                "home_account_id": home_account_id(),
+                "environment": "login.microsoftonline.com",
+                "tenant_id": UTID,
+                "authority": "https://idp.example",
+                "binding": "sender-constrained:dpop",
+                "key_protection": "software",
+            }],
+            "problems": ["one", "two"],
+        })
+    );
+    let ran = broker.run(&["status"]);
+    assert!(
+        ran.out
+            .starts_with("keyward 9.9, session form, new keys: software\n"),
+        "{}",
+        ran.out
+    );
+    for part in ["alice@dev.test", "sender-constrained:dpop", "problem: two"] {
+        assert!(ran.out.contains(part), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_terminal_shows_its_own_sign_in_where_nobody_else_does() {
+    let broker = Running::start();
+    let folder = tempfile::tempdir().unwrap();
+    let browser = program(folder.path(), BROWSER);
+    let environment = broker
+        .environment()
+        .with_variable("KEYWARD_USER_AGENT_COMMAND", &browser)
+        .with_variable("KEYWARD_DEV_USER", "alice@dev.test");
+
+    let arguments = ["login", "--prompt", "select-account", "--json"];
+    let ran = keyward(&arguments, &environment);
+    assert!(
+        ran.err.starts_with("waiting for the sign-in"),
+        "{}",
+        ran.err
+    );
+    let signed_in = ran.json();
+    assert_eq!(signed_in["account"]["username"], "alice@dev.test");
+    assert_eq!(signed_in["binding"], "sender-constrained:dpop");
+    assert_eq!(signed_in.get("access_token"), None);
+
+    let request = broker.broker.interactive.lock().unwrap().pop().unwrap();
+    assert_eq!(request.login_hint.as_deref(), Some("alice@dev.test"));
+    assert_eq!(request.prompt, Some(Prompt::SelectAccount));
+}
+
+#[test]
+fn a_sign_in_that_cannot_be_shown_says_why() {
+    let broker = Running::start();
+    let environment = broker
+        .environment()
+        .with_variable("KEYWARD_USER_AGENT_COMMAND", "/nonexistent/browser {url}");
+    let ran = keyward(&["login"], &environment);
+    assert_eq!(ran.code, 17);
+    assert!(ran.err.contains("/nonexistent/browser"), "{}", ran.err);
+}
+
+#[test]
+fn without_a_broker_it_is_said_where_one_was_expected() {
+    let folder = fixtures::private_folder();
+    let socket = folder.path().join("broker.sock");
+    let environment = Environment::empty()
+        .with_variable("KEYWARD_SOCKET", &socket)
+        .with_variable("KEYWARD_CLIENT_ID", "client-1");
+    for command in ["token", "accounts", "status", "login"] {
+        let ran = keyward(&[command], &environment);
+        assert_eq!(ran.code, 20, "{command}: {}", ran.err);
+        assert!(ran.err.contains(socket.to_str().unwrap()), "{}", ran.err);
+        assert!(ran.err.contains("hint: keyward doctor"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_doctor_finds_a_working_broker_and_warns_that_there_is_no_bus() {
+    let broker = Running::start();
+    let state = fixtures::private_folder();
+    let environment = broker
+        .environment()
+        .with_variable("KEYWARD_STATE_DIR", state.path());
+    let ran = keyward(&["doctor", "--json"], &environment);
+    let report = ran.json();
+    assert_eq!(state_of(&report, "configuration"), "ok");
+    assert_eq!(state_of(&report, "state folder"), "ok");
+    assert_eq!(state_of(&report, "broker socket"), "ok");
+    // The broker says that something is wrong.
+    assert_eq!(state_of(&report, "vault"), "warn");
+    assert_eq!(state_of(&report, "session bus"), "warn");
+
+    let ran = keyward(&["doctor"], &environment);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("mend: "), "{}", ran.out);
+}
+
+#[test]
+fn the_doctor_says_who_answers_on_the_bus() {
+    let broker = Running::start();
+    let bus = fixtures::bus::TestBus::start();
+    let environment = broker
+        .environment()
+        .with_variable("DBUS_SESSION_BUS_ADDRESS", &bus.address);
+    let report = keyward(&["doctor", "--json"], &environment).json_whatever();
+    assert_eq!(state_of(&report, "session bus"), "ok");
+    assert_eq!(state_of(&report, "dev.keyward.Broker"), "warn");
+    assert_eq!(state_of(&report, "com.microsoft.identity.broker1"), "warn");
+    assert_eq!(state_of(&report, "keyring"), "warn");
+}
+
+#[test]
+fn the_doctor_exits_with_the_code_of_the_first_failure() {
+    let folder = fixtures::private_folder();
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+    let environment = Environment::empty()
+        .with_variable("KEYWARD_SOCKET", folder.path().join("broker.sock"))
+        .with_variable("KEYWARD_STATE_DIR", &state);
+    let ran = keyward(&["doctor"], &environment);
+    assert_eq!(ran.code, 18, "{}", ran.out);
+    assert!(ran.out.contains("chmod 700"), "{}", ran.out);
+
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    let ran = keyward(&["doctor"], &environment);
+    assert_eq!(ran.code, 20, "{}", ran.out);
+    assert!(ran.err.is_empty(), "{}", ran.err);
+}
+
+fn state_of<'a>(report: &'a Value, name: &str) -> &'a str {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name);
+    check.expect(name)["state"].as_str().unwrap()
+}
+
+fn program(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("browser");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
