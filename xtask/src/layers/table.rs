@@ -32,6 +32,7 @@ pub const EDGES: &[(&str, &str)] = &[
     // what applications depend on, and the command line on top of it
     ("keyward", "broker-ipc"),
     ("keyward", "client"),
+    ("keyward", "config"),
     ("cli", "keyward"),
     ("cli", "config"),
     ("cli", "user-agent"),
@@ -58,6 +59,8 @@ pub const EDGES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const TEST_EDGES: &[(&str, &str)] = &[
     ("*", "testkit"),
+    ("cli", "broker-ipc"),
+    ("cli", "client"),
     ("e2e", "dev-authority"),
     ("bench", "broker-ipc"),
     ("bench", "client"),
