@@ -11,6 +11,7 @@
 //! | `clock_skew` | the request is handled as if it were earlier or later |
 //! | `expired` | what was presented counts as expired; `authorize` and `device` hand out an expired code |
 //! | `revoked` | what was presented counts as revoked; `authorize` and `device` hand out a dead code |
+//! | `interaction_required` | `token` refuses because only the person can help; in the Entra-shaped tenant with a claims challenge |
 //! | `wrong_nonce` | the proof's nonce is refused; at `authorize`, and at `token` without a proof, the ID token has another nonce |
 //! | `wrong_issuer` | `iss` of the metadata, of the authorize answer or of the ID token is another's |
 //!
@@ -76,6 +77,8 @@ pub enum Fault {
     Expired,
     /// What was presented, or is handed out, counts as revoked.
     Revoked,
+    /// Only the person can help: AADSTS50076 with a claims challenge, or `interaction_required`.
+    InteractionRequired,
     /// The proof's nonce is refused, or the ID token's nonce is another.
     WrongNonce,
     /// The issuer named is another.
@@ -166,6 +169,7 @@ impl FaultRule {
             Fault::Expired | Fault::Revoked => {
                 matches!(self.endpoint, Authorize | Token | Device | Api)
             }
+            Fault::InteractionRequired => self.endpoint == Token,
             Fault::WrongNonce => matches!(self.endpoint, Authorize | Token | Api),
             Fault::WrongIssuer => matches!(self.endpoint, Authorize | Token | Discovery | Api),
             _ => true,

@@ -16,6 +16,8 @@
 //! page, POST what [`Person::reply`] says to its `action` (relative to the page's URL) as
 //! `application/x-www-form-urlencoded`.
 
+use url::Url;
+
 use crate::pages::{Form, Page};
 
 /// A person who signs in.
@@ -90,6 +92,16 @@ impl Person {
             user_code: None,
             choice: Choice::Accept,
         }
+    }
+
+    /// The user an authorize URL hints at (`login_hint`), or else `otherwise`.
+    pub fn hinted(authorize_url: &Url, otherwise: &str, password: &str) -> Self {
+        let mut parameters = authorize_url.query_pairs();
+        let hint = parameters.find(|(name, value)| name == "login_hint" && !value.is_empty());
+        Self::new(
+            hint.map_or_else(|| otherwise.to_owned(), |(_, hint)| hint.into_owned()),
+            password,
+        )
     }
 
     /// What to do where there is a choice.
@@ -223,5 +235,37 @@ impl std::fmt::Debug for Reply {
             Self::Done => "Done",
         };
         f.write_str(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hinted_user_goes_before_the_default_one() {
+        let named = |query: &str| {
+            let url = Url::parse(&format!("http://localhost/oidc/authorize?{query}")).unwrap();
+            Person::hinted(&url, "alice@dev.test", "pw").user_name
+        };
+        assert_eq!(named("login_hint=bob%40dev.test&x=y"), "bob@dev.test");
+        assert_eq!(named("login_hint="), "alice@dev.test");
+        assert_eq!(named(""), "alice@dev.test");
+    }
+
+    #[test]
+    fn what_is_no_page_of_ours_is_not_filled_in() {
+        let person = Person::new("alice@dev.test", "pw");
+        for foreign in [
+            "",
+            "<p>hello",
+            "<body data-page=\"password\"><form action=\"/\"></form>",
+        ] {
+            assert!(
+                matches!(person.reply(foreign), Err(Stuck::Unknown(_))),
+                "{foreign}"
+            );
+        }
+        assert!(!format!("{person:?}").contains("pw"));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Aadsts {
     pub(crate) error: &'static str,
     pub(crate) text: String,
     pub(crate) suberror: Option<&'static str>,
+    /// What the client is to ask for next, as JSON text.
+    pub(crate) claims: Option<&'static str>,
     pub(crate) status: StatusCode,
 }
 
@@ -52,6 +54,9 @@ impl Aadsts {
         });
         if let Some(suberror) = self.suberror {
             body["suberror"] = json!(suberror);
+        }
+        if let Some(claims) = self.claims {
+            body["claims"] = json!(claims);
         }
         let response = reply::outcome(reply::json(self.status, &body), self.error);
         with_ids(response, call)

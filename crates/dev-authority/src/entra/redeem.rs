@@ -37,6 +37,9 @@ pub(super) fn redeem(
     call: &Call,
     request: &TokenRequest<'_>,
 ) -> Result<Redeemed, Aadsts> {
+    if call.is_twisted(Twist::InteractionRequired) {
+        return Err(Aadsts::claims_challenge());
+    }
     match required(call, "grant_type")? {
         "authorization_code" => code(state, call, request),
         "refresh_token" => refresh_token(state, call, request),

@@ -9,6 +9,7 @@ use super::Fault;
 pub(crate) enum Twist {
     Expired,
     Revoked,
+    InteractionRequired,
     WrongNonce,
     WrongIssuer,
 }
@@ -40,6 +41,7 @@ impl Plan {
             Fault::ClockSkew { seconds } => self.skew += seconds,
             Fault::Expired => return self.twist(Twist::Expired),
             Fault::Revoked => return self.twist(Twist::Revoked),
+            Fault::InteractionRequired => return self.twist(Twist::InteractionRequired),
             Fault::WrongNonce => return self.twist(Twist::WrongNonce),
             Fault::WrongIssuer => return self.twist(Twist::WrongIssuer),
             Fault::RetryAfter { status, seconds } => {

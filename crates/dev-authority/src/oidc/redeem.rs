@@ -31,6 +31,12 @@ pub(super) fn redeem(
     call: &Call,
     request: &TokenRequest<'_>,
 ) -> Result<Redeemed, OAuthError> {
+    if call.is_twisted(Twist::InteractionRequired) {
+        return Err(OAuthError::new(
+            "interaction_required",
+            "the user must sign in again",
+        ));
+    }
     match call.form.get("grant_type") {
         None => Err(OAuthError::invalid_request("grant_type is missing")),
         Some("authorization_code") => code(state, call, request),

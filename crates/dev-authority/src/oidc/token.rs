@@ -16,7 +16,6 @@ use crate::reply;
 use crate::settings::OidcMode;
 use crate::signin::request::check_claims;
 use crate::state::State;
-use crate::tenant::Tenant;
 use crate::tokens::access::{self, AccessTokenRequest, Confirmation};
 use crate::tokens::id::{self, IdTokenRequest};
 
@@ -201,6 +200,5 @@ fn id_token(state: &State, call: &Call, redeemed: &Redeemed) -> Result<String, O
         nonce: redeemed.nonce.as_deref(),
         twist: redeemed.twist.or(own),
     };
-    debug_assert_eq!(redeemed.grant.tenant, Tenant::Oidc);
     id::mint(state, call, &request).map_err(|_| OAuthError::server_error())
 }

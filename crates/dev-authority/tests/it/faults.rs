@@ -15,13 +15,13 @@ use crate::app::{Answer, App, CLIENT_ID, SCOPE, alice, authority};
 use crate::browser::{Browser, http, parameter};
 use crate::key::claims;
 
-async fn signed_in(running: &Running) -> (App, String) {
+pub async fn signed_in(running: &Running) -> (App, String) {
     let app = App::oidc(running);
     let tokens = app.sign_in(&alice(), SCOPE).await;
     (app, tokens.text("refresh_token").to_owned())
 }
 
-fn once(running: &Running, endpoint: Endpoint, fault: Fault) {
+pub fn once(running: &Running, endpoint: Endpoint, fault: Fault) {
     running.fault(FaultRule::once(endpoint, fault)).unwrap();
 }
 
@@ -138,57 +138,6 @@ async fn a_lost_answer_is_not_a_lost_account() {
         .filter(|entry| entry.status == 0)
         .collect();
     assert_eq!(lost.len(), 3);
-}
-
-#[tokio::test]
-async fn grants_count_as_expired_or_revoked_for_once() {
-    let running = authority().await;
-    let entra = App::entra(&running);
-    let tokens = entra.sign_in(&alice(), SCOPE).await;
-    let refresh_token = tokens.text("refresh_token");
-    once(&running, Endpoint::Token, Fault::Expired);
-    let expired = entra.refresh(refresh_token, &[]).await;
-    assert_eq!(expired.json["error_codes"][0], 700_082);
-    once(&running, Endpoint::Token, Fault::Revoked);
-    let revoked = entra.refresh(refresh_token, &[]).await;
-    assert_eq!(revoked.json["error_codes"][0], 50_173);
-    entra.refresh(refresh_token, &[]).await.ok();
-
-    let (oidc, refresh_token) = signed_in(&running).await;
-    oidc.nonce().await;
-    for fault in [Fault::Expired, Fault::Revoked] {
-        once(&running, Endpoint::Token, fault);
-        assert_eq!(
-            oidc.refresh(&refresh_token, &[]).await.error(),
-            "invalid_grant"
-        );
-    }
-    oidc.refresh(&refresh_token, &[]).await.ok();
-}
-
-#[tokio::test]
-async fn a_code_can_be_dead_on_arrival() {
-    let running = authority().await;
-    let app = App::entra(&running);
-    for (fault, number) in [(Fault::Expired, 70_008), (Fault::Revoked, 54_005)] {
-        let rule = FaultRule::once(Endpoint::Authorize, fault);
-        running.fault(rule).unwrap();
-        let code = app.code(&alice(), SCOPE).await;
-        assert_eq!(app.redeem(&code, &[]).await.json["error_codes"][0], number);
-    }
-    for (fault, error) in [
-        (Fault::Expired, "expired_token"),
-        (Fault::Revoked, "authorization_declined"),
-    ] {
-        once(&running, Endpoint::Device, fault);
-        let form = [("client_id", CLIENT_ID), ("scope", SCOPE)];
-        let codes = app.post("devicecode", &[], &form).await.ok();
-        let form = [
-            ("grant_type", "device_code"),
-            ("device_code", codes.text("device_code")),
-        ];
-        assert_eq!(app.token(&form).await.error(), error);
-    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod dpop;
 mod entra;
 mod entra_errors;
 mod faults;
+mod faulty_grants;
 mod key;
 mod metadata;
 mod oidc;

@@ -12,6 +12,7 @@ impl Aadsts {
             error,
             text: text.into(),
             suberror,
+            claims: None,
             status,
         }
     }
@@ -211,6 +212,18 @@ impl Aadsts {
         let text = "The provided grant has expired due to it being revoked, a fresh auth token is \
                     needed. The user might have changed or reset their password.";
         Self::new(50_173, "invalid_grant", text).with_suberror("bad_token")
+    }
+
+    /// A policy wants more than the grant proves.
+    pub(crate) fn claims_challenge() -> Self {
+        let text = "Due to a configuration change made by your administrator, or because you moved \
+                    to a new location, you must use multi-factor authentication.";
+        let error = Self::new(50_076, "invalid_grant", text).with_suberror("basic_action");
+        let claims = r#"{"access_token":{"acrs":{"essential":true,"values":["c1"]}}}"#;
+        Self {
+            claims: Some(claims),
+            ..error
+        }
     }
 
     pub(crate) fn authorization_pending() -> Self {
