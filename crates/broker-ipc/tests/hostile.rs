@@ -23,11 +23,10 @@ struct Raw(UnixStream);
 impl Raw {
     async fn connect(socket: &Socket) -> Self {
         let mut stream = UnixStream::connect(socket.path()).await.unwrap();
-        let id: String = own_uid()
-            .to_string()
-            .bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digits: Vec<_> = own_uid().to_string().bytes().collect();
+        let id = digits
+            .iter()
+            .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let hello = format!("\0AUTH EXTERNAL {id}\r\n");
         stream.write_all(hello.as_bytes()).await.unwrap();
         let mut answer = [0; 37];

@@ -6,7 +6,6 @@ mod fixtures;
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +25,7 @@ use keyward_client::request::{
     ResourceRequest,
 };
 use keyward_client::result::TokenType;
+use tokio::sync::{Notify, watch};
 
 const ANY: &str = "https://idp.example/tenant";
 
@@ -398,31 +398,47 @@ async fn a_socket_others_could_have_put_there_is_not_used() {
     assert_eq!(error.kind(), ErrorKind::BrokerUnavailable);
 }
 
-#[tokio::test]
-async fn a_broker_is_started_when_it_is_needed() {
-    struct StartOnce(std::sync::Mutex<Option<Socket>>, AtomicUsize);
+/// Starts the broker when it is told to.
+struct SlowStarter {
+    socket: std::sync::Mutex<Socket>,
+    started: watch::Sender<usize>,
+    go_on: Notify,
+}
 
-    #[async_trait]
-    impl Starter for StartOnce {
-        async fn start(&self) -> Result<(), AcquireTokenError> {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            self.0.lock().unwrap().as_mut().unwrap().start_again();
-            Ok(())
-        }
+#[async_trait]
+impl Starter for SlowStarter {
+    async fn start(&self) -> Result<(), AcquireTokenError> {
+        self.started.send_modify(|started| *started += 1);
+        self.go_on.notified().await;
+        self.socket.lock().unwrap().start_again();
+        Ok(())
     }
+}
 
+#[tokio::test]
+async fn a_broker_is_started_once_however_many_need_it_and_give_up() {
     let mut socket = Socket::new(Limits::default());
     socket.stop().await;
     let options = socket.options();
-    let starter = Arc::new(StartOnce(
-        std::sync::Mutex::new(Some(socket)),
-        AtomicUsize::new(0),
-    ));
+    let starter = Arc::new(SlowStarter {
+        socket: std::sync::Mutex::new(socket),
+        started: watch::Sender::new(0),
+        go_on: Notify::new(),
+    });
     let client = SocketBroker::new(options.with_starter(starter.clone()));
-    let both = tokio::join!(
-        client.acquire_token_silent(silent(ANY)),
-        client.acquire_token_silent(silent(ANY)),
-    );
+    let impatient = {
+        let client = client.clone();
+        tokio::spawn(async move { client.acquire_token_silent(silent(ANY)).await })
+    };
+    fixtures::wait_for(&starter.started, 1).await;
+    impatient.abort();
+    let both = async {
+        tokio::join!(
+            client.acquire_token_silent(silent(ANY)),
+            client.acquire_token_silent(silent(ANY)),
+        )
+    };
+    let (both, ()) = tokio::join!(both, async { starter.go_on.notify_one() });
     assert!(both.0.is_ok() && both.1.is_ok());
-    assert_eq!(starter.1.load(Ordering::Relaxed), 1);
+    fixtures::wait_for(&starter.started, 1).await;
 }

@@ -153,6 +153,12 @@ proptest! {
         let _ = read_all(&input, 0, 64);
     }
 
+}
+
+proptest! {
+    // Each case moves megabytes.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
     #[test]
     fn any_mix_of_sizes_keeps_the_messages_apart(
         sizes in prop::collection::vec(prop_oneof![0_usize..300, Just(2 * MAX_PAYLOAD)], 1..6),
