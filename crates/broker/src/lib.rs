@@ -1,1 +1,24 @@
-//! keyward-broker
+//! keywardd: the holder of refresh tokens and keys.
+//!
+//! It listens on one Unix socket, executes nothing, opens no screen and joins no bus. Start-up
+//! goes: harden the process, read the configuration, bind the socket, open keys and vault, serve.
+//! Whatever cannot be read or opened is an answer to callers, not the end: they get it as a typed
+//! error, and it is tried again when they ask again.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod args;
+mod authorities;
+mod device_keys;
+mod engine_ports;
+mod holdings;
+mod log;
+mod outcome;
+mod process;
+mod requirements;
+mod run;
+mod service;
+mod socket;
+
+pub use args::Options;
+pub use run::{StartupError, main, run};

@@ -47,7 +47,6 @@ pub trait KeyStore: Send + Sync {
 }
 
 /// Where keys live.
-#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// In files only their user may read.

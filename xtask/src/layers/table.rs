@@ -59,6 +59,7 @@ pub const EDGES: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub const TEST_EDGES: &[(&str, &str)] = &[
     ("*", "testkit"),
+    ("broker", "dev-authority"),
     ("cli", "broker-ipc"),
     ("cli", "client"),
     ("e2e", "dev-authority"),

@@ -1,0 +1,107 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use keyward_config::{Environment, FlagName, Permit};
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Variables, flags and files, and what the embedding program adds.
+    pub environment: Environment,
+    /// Whether well-known hosts may be mapped elsewhere. Only `keyward-dev` says yes.
+    pub permit: Permit,
+}
+
+impl Options {
+    /// Reads the command line (the program's name first) and the process environment. Exits with
+    /// help, version or a usage error where that is what was asked for.
+    pub fn from_command_line(args: impl IntoIterator<Item = OsString>) -> Self {
+        let args = Args::parse_from(args);
+        Self {
+            environment: args.add_to(Environment::of_process()),
+            permit: Permit::ConfiguredOnly,
+        }
+    }
+}
+
+/// Holds refresh tokens and the keys they are bound to, and answers applications with access
+/// tokens.
+///
+/// One keywardd serves one user. It is started on demand by keyward-session, stays in the
+/// foreground, executes nothing, and ends on SIGTERM.
+#[derive(Parser)]
+#[command(
+    name = "keywardd",
+    version,
+    after_help = "Exit status: 0 after SIGTERM or SIGINT, 2 for wrong usage, otherwise that of \
+                  the error in the table of `keyward --help`.\n\n\
+                  Examples:\n  \
+                  keywardd\n  \
+                  keywardd --log debug\n  \
+                  keywardd --state-dir /tmp/try/state --socket /tmp/try/run/broker.sock"
+)]
+struct Args {
+    /// Stay in the foreground, as keywardd always does: for unit files that insist on saying so.
+    #[arg(long)]
+    foreground: bool,
+    /// The socket to listen on; its folder has to be the user's own. Default: $KEYWARD_SOCKET, or
+    /// keyward/broker.sock in $XDG_RUNTIME_DIR.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+    /// The folder of vault and keys, on a local file system. Default: $KEYWARD_STATE_DIR, or
+    /// keyward in $XDG_STATE_HOME.
+    #[arg(long, value_name = "PATH")]
+    state_dir: Option<String>,
+    /// What to log on stderr: error, warn, info, debug or trace, or directives per module.
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Where new binding keys are made: software.
+    #[arg(long, value_name = "WHERE")]
+    key_protection: Option<String>,
+}
+
+impl Args {
+    fn add_to(self, environment: Environment) -> Environment {
+        let flags = [
+            (FlagName::Socket, self.socket),
+            (FlagName::StateDir, self.state_dir),
+            (FlagName::Log, self.log),
+            (FlagName::KeyProtection, self.key_protection),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .fold(environment, |environment, (name, value)| {
+                environment.with_flag(name, &value)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use keyward_config::Places;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_the_last_layer() {
+        let args = Args::parse_from(["keywardd", "--socket", "/s", "--log", "trace"]);
+        let environment = args.add_to(
+            Environment::empty()
+                .with_variable("KEYWARD_SOCKET", "/other")
+                .with_variable("KEYWARD_LOG", "error"),
+        );
+        let socket = Places::socket(&environment).unwrap();
+        assert_eq!(socket.origin.to_string(), "--socket");
+        let config = keyward_config::load(&environment, Permit::ConfiguredOnly).unwrap();
+        assert_eq!(config.log.value, "trace");
+    }
+}

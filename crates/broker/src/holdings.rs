@@ -1,0 +1,247 @@
+//! What keywardd holds: configuration, keys, vault and engine, opened together.
+//!
+//! If that fails, the reason is every request's answer, and a request that comes some seconds later
+//! tries again: a mended configuration or a freed disk needs no restart.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use keyward_client::binding::KeyProtection;
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::ports::{BrokerStatus, Change, Ports, Record, RecordStore, StoreError};
+use keyward_client::{Engine, Settings};
+use keyward_config::{Config, ConfigError, KeyProtectionChoice, Places};
+use keyward_keystore::{KeyStore, SoftwareKeyStore};
+use keyward_store::Vault;
+use tokio::sync::{Mutex, watch};
+
+use crate::Options;
+use crate::authorities;
+use crate::device_keys::{DeviceKeys, DeviceWrap, protection_of};
+use crate::engine_ports::{KernelRandom, SystemClock};
+use crate::requirements::Requirements;
+
+/// How long a failure is every request's answer before opening is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The form this broker reports: one per user, under the user's own uid.
+const FORM: &str = "session";
+
+/// Everything that is held, or why it is not.
+pub(crate) struct Holdings {
+    options: Options,
+    held: RwLock<Held>,
+    /// When opening was tried last; locked while it is.
+    tried: Mutex<Instant>,
+    /// Every vault that is opened keeps a sender until it is closed.
+    in_use: watch::Sender<()>,
+}
+
+type Held = Result<Arc<Open>, AcquireTokenError>;
+
+/// Everything that is held.
+pub(crate) struct Open {
+    pub(crate) engine: Engine,
+    pub(crate) requirements: Requirements,
+    pub(crate) key_protection: KeyProtection,
+    problems: Vec<String>,
+}
+
+impl Holdings {
+    /// Opens everything there is to open. Failing is not an error here.
+    pub(crate) async fn open(options: Options, config: Result<Config, ConfigError>) -> Self {
+        let (in_use, _) = watch::channel(());
+        let held = open(&options, config, &in_use).await;
+        if let Err(error) = &held {
+            tracing::error!(%error, "cannot serve requests yet; every one is told so");
+        }
+        Self {
+            options,
+            held: RwLock::new(held),
+            tried: Mutex::new(Instant::now()),
+            in_use,
+        }
+    }
+
+    /// What is held.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing is.
+    pub(crate) async fn get(&self) -> Held {
+        match self.peek() {
+            Ok(open) => Ok(open),
+            Err(error) => self.retry(error).await,
+        }
+    }
+
+    /// What is running and what is wrong with it.
+    pub(crate) async fn status(&self) -> BrokerStatus {
+        match self.get().await {
+            Ok(open) => {
+                let mut status = open.engine.status();
+                status.problems.extend(open.problems.iter().cloned());
+                status
+            }
+            Err(error) => BrokerStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                form: FORM.to_owned(),
+                key_protection: None,
+                accounts: Vec::new(),
+                problems: vec![error.message().to_owned()],
+            },
+        }
+    }
+
+    /// Ready when these holdings are dropped and nothing works with them any more: tasks of the
+    /// engine that outlive their callers have ended, and the vault is closed.
+    pub(crate) fn finished(&self) -> impl Future<Output = ()> + use<> {
+        let mut in_use = self.in_use.subscribe();
+        async move { while in_use.changed().await.is_ok() {} }
+    }
+
+    fn peek(&self) -> Held {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+
+    async fn retry(&self, error: AcquireTokenError) -> Held {
+        let mut tried = self.tried.lock().await;
+        if tried.elapsed() < RETRY {
+            // Whoever had the lock before us may have succeeded.
+            return self.peek().map_err(|_| error);
+        }
+        let config = keyward_config::load(&self.options.environment, self.options.permit);
+        let held = open(&self.options, config, &self.in_use).await;
+        *tried = Instant::now();
+        if held.is_ok() {
+            tracing::info!("what kept requests from being served is mended");
+        }
+        let mut current = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        current.clone_from(&held);
+        held
+    }
+}
+
+async fn open(
+    options: &Options,
+    config: Result<Config, ConfigError>,
+    in_use: &watch::Sender<()>,
+) -> Held {
+    let config = config.map_err(|error| incorrect(&error))?;
+    let places = Places::find(&options.environment).map_err(|error| incorrect(&error))?;
+    let keys: Arc<dyn KeyStore> = match config.key_protection.value {
+        KeyProtectionChoice::Software => {
+            let opened = SoftwareKeyStore::open(&places.keys_dir());
+            Arc::new(opened.map_err(|e| AcquireTokenError::new(ErrorKind::Storage, e.to_string()))?)
+        }
+    };
+    let wrap = Box::new(DeviceWrap(Arc::clone(&keys)));
+    let vault = Vault::open(&places.state_dir.value, wrap)?;
+    let authorities = authorities::rules(&config)?;
+    let key_protection = protection_of(&*keys);
+    let ports = Ports {
+        http: Arc::new(keyward_http::Client::new()),
+        records: Arc::new(Kept {
+            vault,
+            _in_use: in_use.clone(),
+        }),
+        keys: Arc::new(DeviceKeys::new(keys)),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(KernelRandom),
+    };
+    let settings = Settings {
+        authorities: authorities.clone(),
+        interactive_deadline: config.interactive_deadline.value,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        form: FORM.to_owned(),
+    };
+    let engine = Engine::new(ports, settings);
+    engine.open().await?;
+    Ok(Arc::new(Open {
+        engine,
+        requirements: Requirements::new(&config, authorities),
+        key_protection,
+        problems: config.warnings().to_vec(),
+    }))
+}
+
+/// An open vault that shows when it is closed.
+struct Kept {
+    vault: Vault,
+    /// Dropped after the vault.
+    _in_use: watch::Sender<()>,
+}
+
+#[async_trait]
+impl RecordStore for Kept {
+    async fn load(&self) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
+        self.vault.load().await
+    }
+
+    async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.vault.apply(changes).await
+    }
+}
+
+fn incorrect(error: &dyn std::error::Error) -> AcquireTokenError {
+    AcquireTokenError::new(ErrorKind::IncorrectConfiguration, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use keyward_config::{Environment, Permit};
+
+    use super::*;
+
+    fn options(dir: &tempfile::TempDir) -> Options {
+        Options {
+            environment: Environment::empty()
+                .with_variable("KEYWARD_SOCKET", dir.path().join("socket"))
+                .with_variable("KEYWARD_STATE_DIR", dir.path().join("state"))
+                .with_variable("KEYWARD_CONFIG", dir.path().join("config.toml")),
+            permit: Permit::ConfiguredOnly,
+        }
+    }
+
+    async fn holdings(dir: &tempfile::TempDir) -> Holdings {
+        let options = options(dir);
+        let config = keyward_config::load(&options.environment, options.permit);
+        Holdings::open(options, config).await
+    }
+
+    #[tokio::test]
+    async fn finished_means_that_nothing_works_any_more_and_the_vault_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), "").unwrap();
+        let holdings = holdings(&dir).await;
+        let mut finished = Box::pin(holdings.finished());
+        let at_work = holdings.get().await.unwrap();
+        drop(holdings);
+        let at_once = Duration::ZERO;
+        let early = tokio::time::timeout(at_once, &mut finished).await;
+        assert!(early.is_err());
+        drop(at_work);
+        tokio::time::timeout(at_once, finished).await.unwrap();
+        assert!(!dir.path().join("state/vault.db-wal").exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_mended_is_served_without_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config.toml");
+        std::fs::write(&config, "nonsense").unwrap();
+        let holdings = holdings(&dir).await;
+        let error = holdings.get().await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+
+        std::fs::write(&config, "").unwrap();
+        let again = holdings.get().await.err().unwrap();
+        assert_eq!(again.message(), error.message());
+        *holdings.tried.lock().await -= RETRY;
+        holdings.get().await.unwrap();
+        assert_eq!(holdings.status().await.problems, [""; 0]);
+    }
+}

@@ -1,0 +1,284 @@
+//! The socket: in a folder of the user's own, bound whole, and by one process at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, sockopt};
+
+/// How long to wait for another keywardd that holds the socket but serves nobody. Longer than one
+/// takes to stop.
+const CHANGEOVER: Duration = Duration::from_secs(15);
+
+/// A bound socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Nobody is kept waiting any more once this is dropped.
+    pub(crate) listener: UnixListener,
+    /// Its place in the file system, unless somebody else made it.
+    pub(crate) place: Option<Place>,
+}
+
+/// The place of a socket of our own making: kept from others, and cleared when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why there is no socket to listen on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    /// Another keywardd has it.
+    #[error("another keywardd serves {}", .0.display())]
+    InUse(PathBuf),
+    /// Somebody else could take part in what happens in its folder.
+    #[error("{} is no place for the socket: {reason}", folder.display())]
+    NotPrivate {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl Socket {
+    /// The socket systemd passes as standard input (`StandardInput=socket`), or one bound at
+    /// `path`.
+    ///
+    /// # Errors
+    ///
+    /// When another keywardd serves it, or its folder is not the user's own.
+    pub(crate) async fn open(path: &Path) -> Result<Self, SocketError> {
+        match passed(io::stdin()) {
+            Some(listener) => Ok(Self {
+                listener,
+                place: None,
+            }),
+            None => Self::bind(path).await,
+        }
+    }
+
+    /// Binds beside the final name and renames, so that nobody ever finds a socket with other
+    /// permissions, or one that does not listen. What was there before, nobody serves: we hold
+    /// the lock.
+    async fn bind(path: &Path) -> Result<Self, SocketError> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        private_folder(folder)?;
+        let lock = lock(path).await?;
+        let draft = with_suffix(path, ".new");
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &draft, error));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&draft).map_err(|e| failed("bind", &draft, e))?;
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))
+            .and_then(|()| fs::rename(&draft, path))
+            .map_err(|error| failed("bind", path, error))?;
+        Ok(Self {
+            listener,
+            place: Some(Place {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // It is ours as long as we hold the lock; one that is gone already was removed by hand.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The listening Unix socket behind a descriptor, if it is one.
+fn passed(input: impl AsFd) -> Option<UnixListener> {
+    let input = input.as_fd();
+    let is_unix = sockopt::socket_domain(input) == Ok(AddressFamily::UNIX);
+    if is_unix && sockopt::socket_acceptconn(input) == Ok(true) {
+        input.try_clone_to_owned().ok().map(UnixListener::from)
+    } else {
+        None
+    }
+}
+
+/// Makes the folder if there is none, and refuses one that others may enter: they could put a
+/// socket of theirs in our place.
+fn private_folder(folder: &Path) -> Result<(), SocketError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| failed("create", folder, error))?;
+    let metadata = fs::metadata(folder).map_err(|error| failed("check", folder, error))?;
+    let uid = rustix::process::geteuid().as_raw();
+    let not_private = |reason| {
+        Err(SocketError::NotPrivate {
+            folder: folder.to_owned(),
+            reason,
+        })
+    };
+    if metadata.uid() != uid {
+        let owner = metadata.uid();
+        return not_private(format!(
+            "it belongs to uid {owner}, not to uid {uid}; set KEYWARD_SOCKET to a path in a \
+             folder of your own"
+        ));
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return not_private(format!(
+            "others may enter it (mode {mode:03o}); run chmod 700 on it, or set KEYWARD_SOCKET to \
+             a path in a folder of your own"
+        ));
+    }
+    Ok(())
+}
+
+/// Takes the lock that goes with a socket. It is kept by whoever serves it.
+async fn lock(path: &Path) -> Result<File, SocketError> {
+    let lock_path = with_suffix(path, ".lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&lock_path)
+        .map_err(|error| failed("open", &lock_path, error))?;
+    let deadline = Instant::now() + CHANGEOVER;
+    let mut attempts = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        attempts.tick().await;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            // Held but not served: the other one is starting, or finishing what it began.
+            Err(Errno::WOULDBLOCK) if UnixStream::connect(path).is_err() => {
+                if Instant::now() > deadline {
+                    return Err(SocketError::InUse(path.to_owned()));
+                }
+            }
+            Err(Errno::WOULDBLOCK) => return Err(SocketError::InUse(path.to_owned())),
+            Err(errno) => return Err(failed("lock", &lock_path, errno.into())),
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> SocketError {
+    SocketError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/keyward/broker.sock");
+        (dir, path)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn the_socket_and_its_folder_are_the_users_alone() {
+        let (_dir, path) = path();
+        let socket = Socket::bind(&path).await.unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        UnixStream::connect(&path).unwrap();
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn one_process_serves_a_socket() {
+        let (_dir, path) = path();
+        let _socket = Socket::bind(&path).await.unwrap();
+        let error = Socket::bind(&path).await.unwrap_err();
+        assert!(matches!(error, SocketError::InUse(_)), "{error}");
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_stopping_is_waited_for() {
+        let (_dir, path) = path();
+        // It does not listen any more but still holds the lock.
+        let Socket { listener, place } = Socket::bind(&path).await.unwrap();
+        drop(listener);
+        let starting = tokio::spawn({
+            let path = path.clone();
+            async move { Socket::bind(&path).await }
+        });
+        tokio::task::yield_now().await;
+        drop(place);
+        let _socket = starting.await.unwrap().unwrap();
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_behind_is_replaced() {
+        let (_dir, path) = path();
+        private_folder(path.parent().unwrap()).unwrap();
+        for stale in [path.clone(), with_suffix(&path, ".new")] {
+            drop(UnixListener::bind(&stale).unwrap());
+            assert!(UnixStream::connect(&stale).is_err());
+        }
+        let _socket = Socket::bind(&path).await.unwrap();
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_others_may_enter_is_refused() {
+        let (_dir, path) = path();
+        let folder = path.parent().unwrap();
+        private_folder(folder).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).unwrap();
+        let error = Socket::bind(&path).await.unwrap_err();
+        assert!(error.to_string().contains("run chmod 700"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_listening_socket_that_was_passed_is_used_and_anything_else_is_not() {
+        let (dir, path) = path();
+        let bound = Socket::bind(&path).await.unwrap();
+        let passed_on = passed(&bound.listener).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        passed_on.accept().unwrap();
+
+        let (stream, _other) = UnixStream::pair().unwrap();
+        assert!(passed(&stream).is_none());
+        assert!(passed(File::open(dir.path()).unwrap()).is_none());
+    }
+}

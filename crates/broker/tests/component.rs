@@ -1,0 +1,425 @@
+//! keywardd as a whole, behind its socket, with an authority on this machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod scripted_agent;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use keyward_broker::{Options, StartupError};
+use keyward_broker_ipc::AgentScope;
+use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
+use keyward_client::account::AccountSelector;
+use keyward_client::binding::{Binding, KeyProtection};
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
+use keyward_client::oauth::scope::Scopes;
+use keyward_client::ports::{SignOutRequest, TokenBroker};
+use keyward_client::request::{
+    AuthenticationScheme, CachePolicy, DpopProofRequest, InteractiveRequest, ParentWindow,
+    ResourceRequest, SilentRequest, TokenRequest,
+};
+use keyward_client::result::{AuthenticationResult, TokenSource, TokenType};
+use keyward_config::{AuthorityEntry, AuthorityKind, Environment, Permit};
+use keyward_dev_authority::scripted::Choice;
+use keyward_dev_authority::{Authority, Running, Tenant};
+use scripted_agent::ScriptedAgent;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const CLIENT: &str = "11111111-aaaa-4bbb-8ccc-222222222222";
+
+/// A machine: an authority, and a folder for one broker at a time.
+struct Machine {
+    authority: Running,
+    dir: TempDir,
+    user_config: &'static str,
+}
+
+/// A broker that is running.
+struct Broker {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), StartupError>>,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        Self {
+            authority: Authority::builder().port(0).start().await.unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+            user_config: "",
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("run/broker.sock")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn options(&self) -> Options {
+        let config = self.dir.path().join("config.toml");
+        fs::write(&config, self.user_config).unwrap();
+        let entry = AuthorityEntry {
+            matches: vec!["https://login.microsoftonline.com/common".to_owned()],
+            issuer: self.authority.issuer(Tenant::Oidc),
+            kind: AuthorityKind::Oidc,
+            dpop: None,
+            verify_binding: Some(true),
+        };
+        Options {
+            environment: Environment::empty()
+                .with_variable("KEYWARD_SOCKET", self.socket())
+                .with_variable("KEYWARD_STATE_DIR", self.state())
+                .with_variable("KEYWARD_CONFIG", config)
+                .with_variable("KEYWARD_LOG", "off")
+                .with_authorities("component test", vec![entry]),
+            permit: Permit::WellKnownHosts,
+        }
+    }
+
+    fn start(&self) -> Broker {
+        let (stop, stopped) = oneshot::channel();
+        let run = keyward_broker::run(self.options(), async { drop(stopped.await) });
+        Broker {
+            stop,
+            running: tokio::spawn(run),
+        }
+    }
+
+    /// An application that can show a sign-in itself.
+    async fn application(&self, agent: &Arc<ScriptedAgent>) -> SocketBroker {
+        let options = SocketOptions::new(self.socket());
+        let agent = Arc::clone(agent) as _;
+        let broker = SocketBroker::new(options.with_agent(agent, AgentScope::OwnRequests));
+        while broker.connect().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        broker
+    }
+}
+
+impl Broker {
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+fn token_request(authority: &str) -> TokenRequest {
+    TokenRequest {
+        client_id: ClientId::parse(CLIENT).unwrap(),
+        authority: authority.to_owned(),
+        scopes: Scopes::parse("api.read"),
+        scheme: AuthenticationScheme::Bearer,
+        claims: None,
+        redirect_uri: None,
+        extra_parameters: std::collections::BTreeMap::default(),
+        correlation_id: CorrelationId::from_random([7; 16]),
+    }
+}
+
+const COMMON: &str = "https://login.microsoftonline.com/common";
+
+async fn sign_in(broker: &SocketBroker) -> Result<AuthenticationResult, AcquireTokenError> {
+    broker
+        .acquire_token_interactive(InteractiveRequest {
+            token: token_request(COMMON),
+            account: None,
+            login_hint: Some("alice@dev.test".to_owned()),
+            prompt: None,
+            window: ParentWindow::None,
+            deadline: None,
+        })
+        .await
+}
+
+async fn silent(
+    broker: &SocketBroker,
+    cache: CachePolicy,
+    scheme: AuthenticationScheme,
+) -> Result<AuthenticationResult, AcquireTokenError> {
+    broker
+        .acquire_token_silent(SilentRequest {
+            token: TokenRequest {
+                scheme,
+                ..token_request(COMMON)
+            },
+            account: AccountSelector::Only,
+            cache,
+        })
+        .await
+}
+
+async fn cached(broker: &SocketBroker) -> Result<AuthenticationResult, AcquireTokenError> {
+    silent(broker, CachePolicy::UseCache, AuthenticationScheme::Bearer).await
+}
+
+async fn renewed(broker: &SocketBroker) -> Result<AuthenticationResult, AcquireTokenError> {
+    silent(
+        broker,
+        CachePolicy::ForceRefresh,
+        AuthenticationScheme::Bearer,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn one_sign_in_lasts_over_restarts_until_sign_out() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+
+    let error = cached(&app).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InteractionRequired);
+    assert_eq!(alice.shown(), 0);
+
+    let signed_in = sign_in(&app).await.unwrap();
+    assert_eq!(signed_in.account.username, "alice@dev.test");
+    assert_eq!(signed_in.binding, Binding::Dpop);
+    assert_eq!(signed_in.key_protection, KeyProtection::Software);
+    assert_eq!(signed_in.token_type, TokenType::Bearer);
+    assert_eq!(alice.shown(), 1);
+
+    let hit = cached(&app).await.unwrap();
+    assert_eq!(hit.token_source, TokenSource::Cache);
+    assert_eq!(
+        hit.access_token.expose_secret(),
+        signed_in.access_token.expose_secret()
+    );
+    assert_eq!(
+        renewed(&app).await.unwrap().token_source,
+        TokenSource::IdentityProvider
+    );
+    broker.stop().await;
+    assert!(!machine.socket().exists());
+
+    let broker = machine.start();
+    let app = machine.application(&alice).await;
+    assert_eq!(cached(&app).await.unwrap().token_source, TokenSource::Cache);
+    let renewed_again = renewed(&app).await.unwrap();
+    assert_eq!(renewed_again.token_source, TokenSource::IdentityProvider);
+    assert_eq!(renewed_again.account, signed_in.account);
+
+    let client_id = ClientId::parse(CLIENT).unwrap();
+    let accounts = app.accounts(&client_id).await.unwrap();
+    assert_eq!(accounts, std::slice::from_ref(&signed_in.account));
+    app.sign_out(SignOutRequest {
+        client_id: client_id.clone(),
+        account: signed_in.account.home_account_id.clone(),
+        correlation_id: CorrelationId::from_random([8; 16]),
+    })
+    .await
+    .unwrap();
+    assert_eq!(app.accounts(&client_id).await.unwrap(), []);
+    let error = cached(&app).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InteractionRequired);
+    assert_eq!(alice.shown(), 1);
+    broker.stop().await;
+
+    // What was kept for the account is gone with it, keys and all.
+    let keys = fs::read_dir(machine.state().join("keys")).unwrap();
+    let keys: Vec<_> = keys.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(keys, ["wrapping.key"]);
+}
+
+#[tokio::test]
+async fn proofs_are_made_by_a_key_the_application_never_has() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    sign_in(&app).await.unwrap();
+
+    let resource = ResourceRequest {
+        method: "GET".to_owned(),
+        uri: format!("{}/api/me", machine.authority.http()),
+        nonce: None,
+    };
+    let scheme = AuthenticationScheme::Dpop(Some(resource.clone()));
+    let bound = silent(&app, CachePolicy::UseCache, scheme).await.unwrap();
+    assert_eq!(bound.token_type, TokenType::Dpop);
+    let first = bound.dpop_proof.unwrap();
+    let second = app
+        .dpop_proof(DpopProofRequest {
+            client_id: ClientId::parse(CLIENT).unwrap(),
+            access_token: bound.access_token,
+            resource,
+        })
+        .await
+        .unwrap();
+    assert_ne!(first, second);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_who_leaves_cancels() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let leaving = ScriptedAgent::new("alice@dev.test", Choice::Cancel);
+    let app = machine.application(&leaving).await;
+    let error = sign_in(&app).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UserCanceled, "{error}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn status_says_what_is_bound_to_what() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    sign_in(&app).await.unwrap();
+    let status = app.status().await.unwrap();
+    assert_eq!(
+        (status.form.as_str(), &status.problems[..]),
+        ("session", &[][..])
+    );
+    assert_eq!(status.key_protection, Some(KeyProtection::Software));
+    let [account] = &status.accounts[..] else {
+        panic!("{:?}", status.accounts);
+    };
+    assert_eq!(account.binding, Binding::Dpop);
+    assert_eq!(account.authority, machine.authority.issuer(Tenant::Oidc));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_configuration_is_every_requests_answer() {
+    let mut machine = Machine::new().await;
+    machine.user_config = "log = \"info\"\nkey_protektion = \"software\"\n";
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    for error in [
+        sign_in(&app).await.unwrap_err(),
+        cached(&app).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+        assert!(error.message().contains("config.toml:2: "), "{error}");
+        assert!(
+            error.message().contains("did you mean `key_protection`?"),
+            "{error}"
+        );
+    }
+    assert_eq!(alice.shown(), 0);
+    let status = app.status().await.unwrap();
+    assert!(
+        status.problems[0].contains("config.toml:2: "),
+        "{:?}",
+        status.problems
+    );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_vault_that_cannot_be_trusted_is_every_requests_answer() {
+    let machine = Machine::new().await;
+    fs::create_dir(machine.state()).unwrap();
+    fs::set_permissions(machine.state(), fs::Permissions::from_mode(0o755)).unwrap();
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let error = sign_in(&app).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.message().contains("run chmod 700"), "{error}");
+    assert!(app.status().await.unwrap().problems[0].contains("run chmod 700"));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn bound_refresh_tokens_can_be_demanded() {
+    let mut machine = Machine::new().await;
+    machine.user_config = "require_binding = \"sender-constrained\"\n";
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    assert_eq!(sign_in(&app).await.unwrap().binding, Binding::Dpop);
+
+    let request = InteractiveRequest {
+        token: token_request("https://login.microsoftonline.com/organizations"),
+        account: None,
+        login_hint: None,
+        prompt: None,
+        window: ParentWindow::None,
+        deadline: None,
+    };
+    let error = app.acquire_token_interactive(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+    assert!(
+        error
+            .message()
+            .contains("config.toml:1 demands refresh tokens bound"),
+        "{error}"
+    );
+    assert_eq!(alice.shown(), 1);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_leave_can_be_demanded() {
+    let mut machine = Machine::new().await;
+    machine.user_config = "require_key_protection = \"tpm\"\n";
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let error = sign_in(&app).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+    assert!(error.message().contains("demands keys in a TPM"), "{error}");
+    assert_eq!(alice.shown(), 0);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_broker_on_the_same_socket_is_refused_and_disturbs_nobody() {
+    let machine = Machine::new().await;
+    let first = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let error = machine.start().running.await.unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("another keywardd serves"),
+        "{error}"
+    );
+    sign_in(&app).await.unwrap();
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_a_refresh_token_is_made_of_is_in_a_file() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    sign_in(&app).await.unwrap();
+    renewed(&app).await.unwrap();
+    let issued = machine.authority.issued();
+    assert!(issued.len() >= 2);
+    let files = [machine.state(), machine.state().join("keys")]
+        .map(|folder| fs::read_dir(folder).unwrap())
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file());
+    for file in files {
+        assert_eq!(
+            fs::metadata(&file).unwrap().mode() & 0o777,
+            0o600,
+            "{file:?}"
+        );
+        let content = fs::read(&file).unwrap();
+        let secrets = issued.iter().map(|token| token.refresh_token.as_bytes());
+        for secret in secrets.chain([b"alice".as_slice()]) {
+            let found = content.windows(secret.len()).any(|part| part == secret);
+            assert!(!found, "{file:?}");
+        }
+    }
+    broker.stop().await;
+}

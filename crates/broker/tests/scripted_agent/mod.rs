@@ -1,0 +1,120 @@
+//! A user agent that follows a script: it fills in the authority's pages as a person would.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use keyward_client::oauth::transport::{
+    HttpClient, HttpRequest, HttpResponse, Redirect, ShowOptions, Sitting, UserAgent,
+    UserAgentError,
+};
+use keyward_dev_authority::scripted::{Choice, Person, Reply};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Where nobody listens: the redirect is read from the answer that names it.
+const REDIRECT_URI: &str = "http://localhost:1/";
+
+/// Shows sign-ins to one person.
+pub struct ScriptedAgent {
+    person: Person,
+    shown: AtomicUsize,
+}
+
+impl ScriptedAgent {
+    pub fn new(user_name: &str, choice: Choice) -> Arc<Self> {
+        Arc::new(Self {
+            person: Person::new(user_name, "pw").choosing(choice),
+            shown: AtomicUsize::new(0),
+        })
+    }
+
+    /// How many sign-ins were shown.
+    pub fn shown(&self) -> usize {
+        self.shown.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl UserAgent for ScriptedAgent {
+    async fn prepare(&self, _: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
+        self.shown.fetch_add(1, Ordering::SeqCst);
+        Ok(Box::new(ScriptedSitting {
+            person: self.person.clone(),
+            redirect_uri: REDIRECT_URI.parse().unwrap(),
+            http: keyward_http::Client::new(),
+            cookies: Mutex::default(),
+        }))
+    }
+}
+
+struct ScriptedSitting {
+    person: Person,
+    redirect_uri: Url,
+    http: keyward_http::Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+#[async_trait]
+impl Sitting for ScriptedSitting {
+    fn redirect_uri(&self) -> &Url {
+        &self.redirect_uri
+    }
+
+    async fn show(self: Box<Self>, url: Url) -> Result<Redirect, UserAgentError> {
+        let mut at = url;
+        let mut answer = self.get(&at).await;
+        loop {
+            if let Some(location) = answer.headers.get(http::header::LOCATION) {
+                let next = at.join(location.to_str().unwrap()).unwrap();
+                if next.as_str().starts_with(REDIRECT_URI) {
+                    return Ok(Redirect { url: next });
+                }
+                at = next;
+                answer = self.get(&at).await;
+                continue;
+            }
+            let page = String::from_utf8(answer.body.to_vec()).unwrap();
+            let reply = self.person.reply(&page);
+            let Reply::Submit { action, body } = reply.expect("the page can be filled in") else {
+                panic!("no form to send: {page}");
+            };
+            at = at.join(&action).unwrap();
+            answer = self.post(&at, &body).await;
+        }
+    }
+}
+
+impl ScriptedSitting {
+    async fn get(&self, url: &Url) -> HttpResponse {
+        self.send(http::Method::GET, url, "").await
+    }
+
+    async fn post(&self, url: &Url, body: &str) -> HttpResponse {
+        self.send(http::Method::POST, url, body).await
+    }
+
+    async fn send(&self, method: http::Method, url: &Url, body: &str) -> HttpResponse {
+        let mut headers = http::HeaderMap::new();
+        let form = http::HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(http::header::CONTENT_TYPE, form);
+        let cookies = self.cookies.lock().unwrap().clone();
+        let cookies: Vec<String> = cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        headers.insert(http::header::COOKIE, cookies.join("; ").parse().unwrap());
+        let request = HttpRequest {
+            method,
+            url: url.clone(),
+            headers,
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+        };
+        let answer = self.http.send(request).await.unwrap();
+        for cookie in answer.headers.get_all(http::header::SET_COOKIE) {
+            let (pair, _) = cookie.to_str().unwrap().split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            let mut cookies = self.cookies.lock().unwrap();
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+}
