@@ -119,7 +119,8 @@ fn configuration(socket: &Path, services: &Path) -> String {
     )
 }
 
-/// A connection for calls, to a bus or to one peer. Blocks the thread that calls.
+/// A connection for calls, to a bus or to one peer. Blocks the thread that calls; several threads
+/// may call at once.
 pub struct Caller {
     runtime: tokio::runtime::Runtime,
     connection: Connection,
@@ -136,14 +137,22 @@ pub type Answer = Result<Message, zbus::Error>;
 impl Caller {
     /// Connects to the bus at this address.
     pub fn to_bus(address: &str) -> Self {
+        Self::try_bus(address).expect("the bus accepts a connection")
+    }
+
+    /// Connects to the bus at this address, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens there.
+    pub fn try_bus(address: &str) -> Result<Self, zbus::Error> {
         let runtime = runtime();
         let builder = zbus::connection::Builder::address(address).method_timeout(LONGEST_CALL);
-        let connection = runtime.block_on(builder.build());
-        let connection = connection.expect("the bus accepts a connection");
-        Self {
+        let connection = runtime.block_on(builder.build())?;
+        Ok(Self {
             runtime,
             connection,
-        }
+        })
     }
 
     /// Connects to the one peer behind a Unix socket.
@@ -180,6 +189,14 @@ impl Caller {
     pub fn unique_name(&self) -> String {
         let name = self.connection.unique_name();
         name.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Takes a name on the bus, as another program would.
+    pub fn own(&self, name: &str) {
+        let owned = self
+            .runtime
+            .block_on(self.connection.request_name(name.to_owned()));
+        owned.expect("the name is free");
     }
 
     /// Whether somebody owns this name on the bus.
@@ -228,7 +245,8 @@ pub const DRIVER: Destination<'static> = Destination {
 };
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime can be made")

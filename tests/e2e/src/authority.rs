@@ -76,7 +76,10 @@ impl TestAuthority {
     /// Every refresh token issued, oldest first.
     pub fn refresh_tokens(&self) -> Vec<String> {
         let issued = self.running().issued();
-        issued.into_iter().map(|token| token.refresh_token).collect()
+        issued
+            .into_iter()
+            .map(|token| token.refresh_token)
+            .collect()
     }
 
     /// Ends every refresh token of a user.

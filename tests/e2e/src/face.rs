@@ -21,6 +21,12 @@ impl Face {
         }
     }
 
+    /// Connects to the bus at this address, if there is one.
+    pub fn at(address: &str) -> Option<Self> {
+        let caller = Caller::try_bus(address).ok()?;
+        Some(Self { caller })
+    }
+
     /// Asks whether anybody is there, as Microsoft's runtime does when it is loaded.
     pub fn ping(&self) -> bool {
         let peer = Destination {
@@ -81,4 +87,10 @@ pub fn token_request(client_id: &str, authority: &str, account: &Value, kind: u3
         "username": account["username"].as_str().unwrap_or_default(),
         "uxContextHandle": -1,
     }})
+}
+
+/// The error in an answer, in either of the places where it may stand.
+pub fn error_of(answer: &Value) -> Option<&Value> {
+    let places = [&answer["error"], &answer["brokerTokenResponse"]["error"]];
+    places.into_iter().find(|error| error.is_object())
 }

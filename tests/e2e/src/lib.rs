@@ -8,6 +8,7 @@ pub mod browser;
 pub mod cli;
 pub mod face;
 pub mod msal;
+pub mod private_session;
 pub mod programs;
 pub mod provider;
 pub mod stack;
@@ -19,6 +20,8 @@ pub use stack::{Stack, Tenant};
 pub use typed::Typed;
 
 use std::time::Duration;
+
+use base64::Engine as _;
 
 /// An application of the tests: any GUID is a client of the development authority.
 pub const CLIENT: &str = "6d1f0c3e-58a2-4b7e-9a41-0d2c4b6e8f10";
@@ -34,3 +37,15 @@ pub const BOB: &str = "bob@dev.test";
 
 /// Longer than anything takes that goes well, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// Decodes a part of a JWT.
+pub fn base64url(text: &str) -> Vec<u8> {
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    engine.decode(text).expect("base64url without padding")
+}
+
+/// The payload of a JWT, unverified.
+pub fn payload(jwt: &str) -> serde_json::Value {
+    let part = jwt.split('.').nth(1).expect("a JWT has a payload");
+    serde_json::from_slice(&base64url(part)).expect("a payload is JSON")
+}

@@ -133,6 +133,14 @@ impl Msal {
             .collect()
     }
 
+    /// Kills the program while it waits for an answer; its process id.
+    pub fn kill(mut self) -> u32 {
+        let process = self.dialogue.process();
+        let id = process.id();
+        process.kill();
+        id
+    }
+
     /// How often msal-node wanted to open a browser itself, up to the last answer.
     pub fn browsers_opened(&self) -> u64 {
         self.browsers_opened

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use keyward_dev_authority::OidcMode;
+use keyward_testkit::bus::DRIVER;
 use keyward_testkit::process::{Signal, listener, runs, signal};
 use keyward_testkit::{Keyring, Login, Process, SessionBus, wait};
+
+use serde_json::json;
 
 use crate::authority::TestAuthority;
 use crate::browser::Browser;
@@ -51,6 +54,8 @@ pub struct Stack {
     pub browser: Browser,
     /// What else the configuration says.
     more_configuration: String,
+    /// How much the broker's processes log.
+    log: &'static str,
     tenant: Tenant,
     /// The folders.
     pub login: Login,
@@ -89,6 +94,7 @@ impl Stack {
             authority,
             browser,
             more_configuration: String::new(),
+            log: "debug",
             tenant,
             login,
         };
@@ -98,14 +104,7 @@ impl Stack {
 
     /// Everything runs; the well-known names are this tenant.
     pub fn start(tenant: Tenant) -> Self {
-        Self::start_with(tenant, "")
-    }
-
-    /// The same with more in the configuration file.
-    pub fn start_with(tenant: Tenant, more_configuration: &str) -> Self {
         let mut stack = Self::without_broker(tenant);
-        more_configuration.clone_into(&mut stack.more_configuration);
-        stack.configure();
         stack.start_keywardd();
         stack.start_session();
         stack
@@ -150,6 +149,7 @@ impl Stack {
     /// Starts keywardd and waits until it listens.
     pub fn start_keywardd(&mut self) {
         let mut command = self.command("keywardd");
+        command.env("KEYWARD_DEV_MAPPING", self.well_known_names());
         let mut keywardd = Process::start("keywardd", &mut command, &self.login.logs());
         wait::until("keywardd listening", SOON, || {
             assert!(keywardd.is_running(), "{}", keywardd.output());
@@ -170,6 +170,18 @@ impl Stack {
         let bus = self.bus.connect();
         bus.wait_for_owner(MICROSOFT_NAME, SOON);
         bus.wait_for_owner(KEYWARD_NAME, SOON);
+    }
+
+    /// Lets the bus start keyward-session for whoever asks for its names, as a package does.
+    pub fn make_activatable(&self) {
+        let program = self.login.path("bin/keyward-session");
+        for name in [MICROSOFT_NAME, KEYWARD_NAME] {
+            let service = format!("[D-BUS Service]\nName={name}\nExec={}\n", program.display());
+            let file = self.login.path("services").join(format!("{name}.service"));
+            fs::write(file, service).expect("a service file can be written");
+        }
+        let reloaded = self.bus.connect().call(DRIVER, "ReloadConfig", &());
+        reloaded.expect("the bus reads its folders again");
     }
 
     /// Kills keywardd, as a crash would.
@@ -218,9 +230,10 @@ impl Stack {
     /// Writes the configuration file.
     pub fn configure(&self) {
         let mut text = format!(
-            "key_protection = \"software\"\n{}\n[user_agent]\ncommand = [{:?}, \"{{url}}\"]\n",
-            self.more_configuration,
+            "key_protection = \"software\"\nlog = {:?}\n\n[user_agent]\ncommand = [{:?}, \"{{url}}\"]\n\n{}",
+            self.log,
             self.browser.program().display().to_string(),
+            self.more_configuration,
         );
         for tenant in [Tenant::Oidc, Tenant::Entra] {
             text += &self.authority_section(tenant);
@@ -228,26 +241,42 @@ impl Stack {
         self.write_configuration(&text);
     }
 
+    /// Lets the broker's processes log everything; for those started from now on.
+    pub fn log_everything(&mut self) {
+        self.log = "trace";
+        self.configure();
+    }
+
+    /// Writes the configuration file with more in it.
+    pub fn configure_with(&mut self, more: &str) {
+        more.clone_into(&mut self.more_configuration);
+        self.configure();
+    }
+
     /// Writes this text as the configuration file.
     pub fn write_configuration(&self, text: &str) {
         fs::write(self.configuration_file(), text).expect("the configuration can be written");
     }
 
+    /// What `keyward-dev session` tells its keywardd: the well-known names are this tenant.
+    fn well_known_names(&self) -> String {
+        let guid = self.authority.tenant(self.tenant);
+        let segments = ["common", "organizations", &guid];
+        let names = segments.map(|segment| format!("https://login.microsoftonline.com/{segment}"));
+        let issuer = self.authority.issuer(self.tenant);
+        let entra = self.tenant == Tenant::Entra;
+        json!([{"match": names, "issuer": issuer, "entra": entra}]).to_string()
+    }
+
     fn authority_section(&self, tenant: Tenant) -> String {
-        let guid = self.authority.tenant(tenant);
-        let mut names = vec![format!("https://localhost/{guid}")];
-        if tenant == self.tenant {
-            for segment in ["common", "organizations", &guid] {
-                names.push(format!("https://login.microsoftonline.com/{segment}"));
-            }
-        }
         let (kind, verify) = match tenant {
             Tenant::Oidc => ("oidc", "verify_binding = true\n"),
             Tenant::Entra => ("entra", ""),
         };
-        let issuer = self.authority.issuer(tenant);
         format!(
-            "\n[[authority]]\nmatch = {names:?}\nissuer = \"{issuer}\"\nkind = \"{kind}\"\n{verify}"
+            "\n[[authority]]\nmatch = [{:?}]\nissuer = {:?}\nkind = \"{kind}\"\n{verify}",
+            self.localhost_authority(tenant),
+            self.authority.issuer(tenant),
         )
     }
 }

@@ -1,6 +1,8 @@
 //! `dev.keyward.Broker1`, called as anybody could: dictionaries in, dictionaries out.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 
 use keyward_testkit::bus::{Caller, Destination, Error, OwnedVariant, Variant};
 use serde_json::{Map, Value, json};
@@ -28,8 +30,17 @@ pub type Reply = Result<Value, TypedError>;
 impl Typed {
     /// Connects to keywardd's socket.
     pub fn over_socket(stack: &Stack) -> Self {
-        let caller = Caller::to_peer(&stack.socket()).expect("keywardd listens");
-        Self { caller, name: None }
+        Self::at_socket(&stack.socket()).expect("keywardd listens")
+    }
+
+    /// Connects to whoever listens on this socket.
+    ///
+    /// # Errors
+    ///
+    /// When nobody does.
+    pub fn at_socket(socket: &Path) -> io::Result<Self> {
+        let caller = Caller::to_peer(socket)?;
+        Ok(Self { caller, name: None })
     }
 
     /// Connects to the bus.

@@ -1,0 +1,56 @@
+//! `keyward-dev session -- COMMAND`, as people run it in their own tests.
+
+use keyward_testkit::{Keyring, Login, Process, SessionBus};
+use serde_json::Value;
+
+use crate::{SOON, programs};
+
+/// A login with a bus and an unlocked keyring, in which `keyward-dev` is installed.
+pub struct Desktop {
+    _keyring: Keyring,
+    /// The session bus.
+    pub bus: SessionBus,
+    /// The folders.
+    pub login: Login,
+}
+
+impl Desktop {
+    /// Starts bus and keyring.
+    pub fn start() -> Self {
+        let login = Login::new();
+        programs::install(&login);
+        let bus = SessionBus::start(&login, &[]);
+        let keyring = Keyring::start(&login, &bus);
+        Self {
+            _keyring: keyring,
+            bus,
+            login,
+        }
+    }
+
+    /// Starts `keyward-dev` with these arguments.
+    pub fn keyward_dev(&self, arguments: &[&str]) -> Process {
+        let mut command = self.login.command(self.login.path("bin/keyward-dev"));
+        command.args(arguments);
+        Process::start("keyward-dev", &mut command, &self.login.logs())
+    }
+
+    /// Runs a shell script inside `keyward-dev session` with these options; the JSON lines it
+    /// wrote. `$NODE` is the folder of the Node.js programs.
+    ///
+    /// Panics when it fails.
+    pub fn session(&self, options: &[&str], script: &str) -> Vec<Value> {
+        let mut command = self.login.command(self.login.path("bin/keyward-dev"));
+        command.arg("session").args(options);
+        command.args(["--", "sh", "-e", "-c", script]);
+        command.env("NODE", programs::node_folder());
+        let mut session = Process::start("session", &mut command, &self.login.logs());
+        let status = session.wait(SOON * 3);
+        assert!(status.success(), "{status}\n{}", session.output());
+        let output = session.stdout();
+        let lines = output.lines().filter(|line| line.starts_with('{'));
+        lines
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+}

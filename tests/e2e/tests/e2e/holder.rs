@@ -1,0 +1,163 @@
+//! keywardd as a process that holds everything worth stealing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use keyward_e2e::{CLIENT, SOON, Stack, Tenant, Typed};
+use keyward_testkit::Process;
+use serde_json::{Value, json};
+
+fn request(stack: &Stack, tenant: Tenant) -> Value {
+    json!({
+        "client_id": CLIENT,
+        "authority": stack.localhost_authority(tenant),
+        "scopes": "User.Read",
+        "force_refresh": true,
+    })
+}
+
+fn signed_in() -> Stack {
+    let stack = Stack::start(Tenant::Oidc);
+    let asked = request(&stack, Tenant::Oidc);
+    Typed::over_socket(&stack)
+        .ask("AcquireTokenInteractive", &asked)
+        .unwrap();
+    stack
+}
+
+#[test]
+fn vault_keys_and_socket_are_for_this_user_only() {
+    let stack = signed_in();
+    let mut files = 0;
+    let mut check = |path: &Path| {
+        let mode = fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{}", path.display());
+        files += 1;
+    };
+    walk(&stack.vault(), &mut check);
+    walk(stack.socket().parent().unwrap(), &mut check);
+    assert!(files >= 5, "vault, key and socket: {files} files");
+}
+
+#[test]
+fn a_vault_others_may_read_is_refused_with_the_command_that_mends_it() {
+    let mut stack = signed_in();
+    stack.kill_keywardd();
+    fs::set_permissions(stack.vault(), fs::Permissions::from_mode(0o755)).unwrap();
+    let why = problem(&mut stack);
+    assert!(why.contains("chmod"), "{why}");
+    fs::set_permissions(stack.vault(), fs::Permissions::from_mode(0o700)).unwrap();
+    stack.kill_keywardd();
+    stack.start_keywardd();
+    let asked = request(&stack, Tenant::Oidc);
+    Typed::over_socket(&stack)
+        .ask("AcquireTokenSilent", &asked)
+        .unwrap();
+}
+
+#[test]
+fn a_vault_has_one_keywardd() {
+    let stack = signed_in();
+    let mut command = stack.command("keywardd");
+    // Another socket, the same vault.
+    let socket = stack.login.path("run/other/broker.sock");
+    command.env("KEYWARD_SOCKET", &socket);
+    let mut second = Process::start("second-keywardd", &mut command, &stack.login.logs());
+    let asked = request(&stack, Tenant::Oidc);
+    keyward_testkit::wait::until("an end or an error", SOON, || {
+        if !second.is_running() {
+            return Some(());
+        }
+        let typed = Typed::at_socket(&socket).ok()?;
+        typed
+            .ask("AcquireTokenSilent", &asked)
+            .is_err()
+            .then_some(())
+    });
+    Typed::over_socket(&stack)
+        .ask("AcquireTokenSilent", &asked)
+        .unwrap();
+}
+
+#[test]
+fn a_vault_copied_to_another_device_is_worthless() {
+    let stack = signed_in();
+    let thief = Stack::without_broker(Tenant::Oidc);
+    let mut thief = thief;
+    // A thief with a keywardd of his own, so that a device key is there; then the victim's vault
+    // takes the place of his.
+    thief.start_keywardd();
+    let _ = Typed::over_socket(&thief)
+        .ask("Accounts", &json!({"client_id": CLIENT}))
+        .unwrap();
+    thief.kill_keywardd();
+    for entry in fs::read_dir(stack.vault()).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("vault.db") {
+            fs::copy(entry.path(), thief.vault().join(name)).unwrap();
+        }
+    }
+    let why = problem(&mut thief);
+    assert!(!why.is_empty());
+}
+
+#[test]
+fn it_starts_no_process_and_dumps_no_core() {
+    let stack = signed_in();
+    let keywardd = stack.keywardd_process().unwrap();
+    let tasks = fs::read_dir(format!("/proc/{keywardd}/task")).unwrap();
+    for task in tasks.map(Result::unwrap) {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        assert_eq!(children.trim(), "", "keywardd has started processes");
+    }
+    let limits = fs::read_to_string(format!("/proc/{keywardd}/limits")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    let numbers: Vec<&str> = core.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(numbers, ["0", "0"], "{core}");
+}
+
+#[test]
+fn it_is_on_no_bus() {
+    let stack = signed_in();
+    let keywardd = stack.keywardd_process().unwrap();
+    let environment = fs::read(format!("/proc/{keywardd}/environ")).unwrap();
+    assert!(!environment.is_empty(), "root can read it");
+    let bus = stack.bus.connect();
+    let answer = bus
+        .call(keyward_testkit::bus::DRIVER, "ListNames", &())
+        .unwrap();
+    let names: Vec<String> = answer.body().deserialize().unwrap();
+    let owners: Vec<_> = names
+        .iter()
+        .filter_map(|name| bus.owner_process(name))
+        .collect();
+    assert!(
+        owners.len() > 2 && !owners.contains(&keywardd),
+        "{owners:?}"
+    );
+}
+
+/// Starts keywardd on a vault it must not use, and returns what it says to a silent request.
+fn problem(stack: &mut Stack) -> String {
+    stack.start_keywardd();
+    let asked = request(stack, Tenant::Oidc);
+    let error = Typed::over_socket(stack)
+        .ask("AcquireTokenSilent", &asked)
+        .unwrap_err();
+    assert_eq!(error.kind, "Storage", "{error:?}");
+    error.message
+}
+
+fn walk(path: &Path, check: &mut impl FnMut(&Path)) {
+    check(path);
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            walk(&entry.unwrap().path(), check);
+        }
+    }
+}

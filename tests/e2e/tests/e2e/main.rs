@@ -1,0 +1,16 @@
+//! The programs that ship, against real peers: Microsoft's own unmodified client, an OpenID
+//! provider nobody of us wrote, the bus itself. One binary, so that one line closes the run.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod command_line;
+mod crash;
+mod developer_tool;
+mod endurance;
+mod holder;
+mod leaks;
+mod msal_node;
+mod msal_node_trouble;
+mod protocol;
+mod third_party;
+mod typed_interface;
