@@ -34,7 +34,11 @@ pub(crate) async fn serve(
             faces = faces.taking_over();
         }
         let service: Arc<dyn BrokerService> = Arc::clone(&forwarder) as _;
-        faces.serve(service, Limits::default(), on_names).await;
+        faces
+            .serve(service, Limits::default(), |taken| {
+                on_names(&forwarder, taken);
+            })
+            .await;
         tracing::info!("the session bus is gone");
         if activated {
             return Ok(());
@@ -57,20 +61,28 @@ async fn rejoin(address: &BusAddress) -> Faces {
 }
 
 /// Says whom the names belong to, and that we serve now.
-fn on_names(names_taken: Names) {
+fn on_names(forwarder: &Forwarder, taken: Names) {
+    let mut problems = Vec::new();
     for (name, ownership) in [
-        (names::microsoft::BUS_NAME, names_taken.microsoft),
-        (names::keyward::BUS_NAME, names_taken.keyward),
+        (names::microsoft::BUS_NAME, taken.microsoft),
+        (names::keyward::BUS_NAME, taken.keyward),
     ] {
         match ownership {
             Ownership::Ours => tracing::info!(name, "serving"),
-            Ownership::Theirs(owner) => tracing::warn!(
-                name,
-                pid = owner.and_then(|owner| owner.pid),
-                "somebody else owns this name; going on without it"
-            ),
+            Ownership::Theirs(owner) => {
+                let pid = owner.and_then(|owner| owner.pid);
+                tracing::warn!(
+                    name,
+                    pid,
+                    "somebody else owns this name; going on without it"
+                );
+                let who =
+                    pid.map_or_else(|| "another program".to_owned(), |pid| format!("pid {pid}"));
+                problems.push(format!("{who} owns {name} on the session bus"));
+            }
         }
     }
+    forwarder.set_problems(problems);
     if let Err(error) = supervisor::ready() {
         tracing::warn!(%error, "whoever waits for this process cannot be told");
     }

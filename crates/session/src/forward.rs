@@ -28,6 +28,8 @@ pub(crate) struct Forwarder {
     environment: Environment,
     no_start: bool,
     link: Mutex<Result<SocketBroker, AcquireTokenError>>,
+    /// What is wrong on the bus, in plain words.
+    problems: Mutex<Vec<String>>,
 }
 
 impl Forwarder {
@@ -38,7 +40,13 @@ impl Forwarder {
             environment,
             no_start,
             link,
+            problems: Mutex::default(),
         }
+    }
+
+    /// Takes note of what is wrong on the bus, to tell whoever asks for the status.
+    pub(crate) fn set_problems(&self, problems: Vec<String>) {
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
     }
 
     /// What to log, as far as the configuration can be read.
@@ -155,6 +163,9 @@ impl BrokerService for Forwarder {
     }
 
     async fn status(&self, caller: &Caller) -> Result<BrokerStatus, AcquireTokenError> {
-        self.link_for(caller)?.status().await
+        let mut status = self.link_for(caller)?.status().await?;
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        status.problems.extend_from_slice(&problems);
+        Ok(status)
     }
 }

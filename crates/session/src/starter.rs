@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keyward_broker_ipc::client::error::{AcquireTokenError, ErrorKind};
 use keyward_broker_ipc::proxy::Starter;
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use crate::readiness::Readiness;
@@ -47,6 +48,9 @@ impl Starter for KeywarddStarter {
         let (name, value) = readiness.variable();
         let mut child = Command::new(&program)
             .env(name, value)
+            // Whatever the bus started is us, not what we start.
+            .env_remove("DBUS_STARTER_ADDRESS")
+            .env_remove("DBUS_STARTER_BUS_TYPE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             // Out of this process's group: what ends us must not end the holder of the tokens.
@@ -60,10 +64,12 @@ impl Starter for KeywarddStarter {
                 reap(child);
                 Ok(())
             }
-            ended = child.wait() => Err(Self::failed(&match ended {
-                Ok(status) => format!("it ended with {status}"),
-                Err(error) => error.to_string(),
-            })),
+            // It gives way to one that somebody else started at the same time.
+            ended = child.wait() => match ended {
+                _ if UnixStream::connect(&self.socket).await.is_ok() => Ok(()),
+                Ok(status) => Err(Self::failed(&format!("it ended with {status}"))),
+                Err(error) => Err(Self::failed(&error.to_string())),
+            },
             () = tokio::time::sleep(READY_WITHIN) => {
                 Err(Self::failed("it did not get ready in time"))
             }

@@ -124,6 +124,14 @@ impl CommandLine {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        // What the bus or a supervisor told the process that starts it concerns no browser.
+        for told in [
+            "DBUS_STARTER_ADDRESS",
+            "DBUS_STARTER_BUS_TYPE",
+            "NOTIFY_SOCKET",
+        ] {
+            command.env_remove(told);
+        }
         // A group of its own: Ctrl-C in the terminal ends the sign-in, not the browser.
         command.process_group(0);
         tracing::debug!(program, "starting the browser");
