@@ -98,3 +98,6 @@ fn status(cache: &Cache, account: &Account, protection: KeyProtection) -> Option
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

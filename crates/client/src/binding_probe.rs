@@ -130,3 +130,6 @@ fn is_about_the_proof(refusal: &Refusal) -> bool {
     let error = refusal.error.error.as_str();
     !refusal.is_temporary() && ["invalid_grant", "invalid_dpop_proof"].contains(&error)
 }
+
+#[cfg(test)]
+mod tests;

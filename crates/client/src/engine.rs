@@ -156,7 +156,7 @@ pub(crate) struct Shared {
     pub(crate) throttle: Throttle<RequestIdentity>,
     pub(crate) sign_ins: SingleFlight<SignIn, Result<Acquired, AcquireTokenError>>,
     /// The person's attention.
-    pub(crate) screen: Semaphore,
+    pub(crate) screen: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -171,7 +171,7 @@ impl Shared {
             turns: Turns::default(),
             throttle: Throttle::default(),
             sign_ins: SingleFlight::new(Abandoned::Cancel),
-            screen: Semaphore::new(1),
+            screen: Arc::new(Semaphore::new(1)),
         }
     }
 

@@ -122,21 +122,22 @@ impl Shared {
         self: Arc<Self>,
         interactive: Interactive,
     ) -> Result<Acquired, AcquireTokenError> {
-        let mut attention = self.screen.try_acquire().ok();
+        let mut attention = Arc::clone(&self.screen).try_acquire_owned().ok();
         if attention.is_none() {
             tracing::info!(correlation_id = %interactive.asked.correlation_id, "sign-in queued");
-            attention = self.screen.acquire().await.ok();
+            attention = Arc::clone(&self.screen).acquire_owned().await.ok();
             if let Some(acquired) = self.silently_after_all(&interactive).await {
                 return acquired;
             }
         }
         let signed_in = self.shown(&interactive).await?;
-        drop(attention);
         // The code is single use, and so may be the refresh token it brings: from here on nothing
         // is left half done, even if everybody who asked is gone.
         let settled = tokio::spawn(async move {
             let acquired = self.signed_in(&interactive, signed_in).await;
             log_outcome(&interactive.asked, &acquired);
+            // Only now, so that the next in the queue finds what this sign-in brought.
+            drop(attention);
             acquired
         });
         settled
@@ -310,3 +311,6 @@ pub(crate) fn log_outcome(asked: &Acquisition, outcome: &Result<Acquired, Acquir
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

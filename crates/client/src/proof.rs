@@ -193,3 +193,6 @@ fn bound_key(token: &AccessTokenEntity) -> Result<&KeyRef, KeyError> {
     let key = token.key.as_ref();
     key.ok_or_else(|| KeyError::Lost("the vault does not name it".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ impl Shared {
 fn is_openid(account: &crate::cache::entity::Account) -> bool {
     account.kind == AuthorityKind::OpenId
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,14 @@ impl Shared {
             .for_account(asked, &request.account, request.cache)
             .await?;
         let acquired = self.acquire(&silent).await?;
-        self.present(&silent.asked, acquired).await
+        match self.present(&silent.asked, acquired).await {
+            // What was bound to the lost key is forgotten by now; with a new key it works.
+            Err(error) if error.kind() == ErrorKind::KeyNotFound => {
+                let acquired = self.acquire(&silent).await?;
+                self.present(&silent.asked, acquired).await
+            }
+            result => result,
+        }
     }
 
     /// Finds the account a request is for, and its tenant.

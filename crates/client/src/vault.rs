@@ -105,10 +105,8 @@ impl Vault {
     ) -> Result<Committed, AcquireTokenError> {
         let vault = Arc::clone(self);
         let task = tokio::spawn(async move { vault.committed(unwritten, plan).await });
-        let result = task
-            .await
-            .unwrap_or_else(|_| Err(panicked("writing to the vault")));
-        result
+        task.await
+            .unwrap_or_else(|_| Err(panicked("writing to the vault")))
     }
 
     /// Writes what an earlier commit had to leave.

@@ -116,7 +116,7 @@ impl Sitting for Page {
         let person = *agent.person.lock().unwrap();
         let url = match person {
             Person::SignsIn(user) => agent.authority.authorize(&url, user),
-            Person::Refuses(error) => agent.authority.refuse(&url, error),
+            Person::Refuses(error) => Authority::refuse(&url, error),
             Person::Closes => return Err(UserAgentError::Canceled),
             Person::IsTricked => Url::parse("http://localhost:4711/?code=c&state=other").unwrap(),
         };

@@ -68,6 +68,7 @@ pub struct Authority {
     pub stall: Mutex<Option<Arc<Semaphore>>>,
 }
 
+#[allow(clippy::struct_excessive_bools)] // each is a switch of the script
 pub struct State {
     pub kind: AuthorityKind,
     pub binds: Binds,
@@ -208,7 +209,7 @@ impl Authority {
     }
 
     /// A redirect that refuses.
-    pub fn refuse(&self, url: &Url, error: &str) -> Url {
+    pub fn refuse(url: &Url, error: &str) -> Url {
         let asked: HashMap<String, String> = url.query_pairs().into_owned().collect();
         let mut redirect = Url::parse(&asked["redirect_uri"]).unwrap();
         let mut query = redirect.query_pairs_mut();

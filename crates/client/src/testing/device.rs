@@ -151,19 +151,19 @@ impl BindingKey for SoftKey {
 /// Keys in memory, which can be lost.
 #[derive(Default)]
 pub struct Keys {
-    pub keys: Mutex<HashMap<KeyRef, Arc<SoftKey>>>,
+    pub held: Mutex<HashMap<KeyRef, Arc<SoftKey>>>,
     made: AtomicUsize,
     pub unavailable: AtomicBool,
 }
 
 impl Keys {
     pub fn count(&self) -> usize {
-        self.keys.lock().unwrap().len()
+        self.held.lock().unwrap().len()
     }
 
     /// As when the TPM was cleared.
     pub fn lose_all(&self) {
-        self.keys.lock().unwrap().clear();
+        self.held.lock().unwrap().clear();
     }
 }
 
@@ -177,7 +177,7 @@ impl BindingKeys for Keys {
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         let name = KeyRef::new(format!("key-{number}"));
         let key = Arc::new(SoftKey::generate());
-        self.keys.lock().unwrap().insert(name.clone(), key);
+        self.held.lock().unwrap().insert(name.clone(), key);
         Ok(name)
     }
 
@@ -185,14 +185,14 @@ impl BindingKeys for Keys {
         if self.unavailable.load(Ordering::SeqCst) {
             return Err(KeyError::Unavailable("as the test wants".to_owned()));
         }
-        match self.keys.lock().unwrap().get(key) {
+        match self.held.lock().unwrap().get(key) {
             Some(key) => Ok(Arc::clone(key) as Arc<dyn BindingKey>),
             None => Err(KeyError::Lost(format!("there is no {key}"))),
         }
     }
 
     async fn delete(&self, key: &KeyRef) -> Result<(), KeyError> {
-        self.keys.lock().unwrap().remove(key);
+        self.held.lock().unwrap().remove(key);
         Ok(())
     }
 }

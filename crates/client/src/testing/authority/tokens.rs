@@ -33,8 +33,8 @@ impl Authority {
         let mut state = self.state();
         state.forms.push(form.clone());
         let response = match self.proved(&state, request) {
-            Ok(jkt) => self.granted(&mut state, request, &form, jkt, fault),
-            Err(response) => response,
+            Ok(jkt) => self.granted(&mut state, request, &form, jkt.as_deref(), fault),
+            Err(error) => refused(error),
         };
         drop(state);
         let mut response = response;
@@ -43,7 +43,7 @@ impl Authority {
     }
 
     /// The key of the request's proof (RFC 9449 §4.3).
-    fn proved(&self, state: &State, request: &HttpRequest) -> Result<Option<String>, HttpResponse> {
+    fn proved(&self, state: &State, request: &HttpRequest) -> Result<Option<String>, &'static str> {
         let Some(proof) = request.headers.get("dpop") else {
             return Ok(None);
         };
@@ -57,7 +57,7 @@ impl Authority {
         };
         let proof = check(proof.to_str().unwrap(), &expected, self.clock.now()).unwrap();
         if state.nonce.is_some() && proof.nonce != state.nonce {
-            return Err(refused("use_dpop_nonce"));
+            return Err("use_dpop_nonce");
         }
         Ok(Some(proof.jkt.to_string()))
     }
@@ -67,15 +67,15 @@ impl Authority {
         state: &mut State,
         request: &HttpRequest,
         form: &Form,
-        jkt: Option<String>,
+        jkt: Option<&str>,
         fault: Option<&Fault>,
     ) -> HttpResponse {
         let mut grant = match form["grant_type"].as_str() {
-            "authorization_code" => match redeem_code(state, form, jkt.as_deref()) {
+            "authorization_code" => match redeem_code(state, form, jkt) {
                 Ok(grant) => grant,
                 Err(error) => return refused(error),
             },
-            "refresh_token" => match redeem_refresh_token(state, form, jkt.as_deref()) {
+            "refresh_token" => match redeem_refresh_token(state, form, jkt) {
                 Ok(grant) => grant,
                 Err(error) => return refused(error),
             },
@@ -91,7 +91,9 @@ impl Authority {
             grant.tenant = (*tenant).to_owned();
         }
         if state.binds == Binds::RefreshTokens || state.binds == Binds::Everything {
-            grant.jkt = jkt.clone();
+            grant.jkt = jkt.map(str::to_owned);
+        } else {
+            grant.jkt = None;
         }
         if let Some(Fault::NewSigningKey) = fault {
             state.signing_keys.push(SoftKey::generate());
