@@ -157,7 +157,9 @@ async fn a_form_is_good_only_with_its_canary_and_in_its_browser() {
 
     let forged = browser.post(action.clone(), body("guess")).await;
     assert_eq!(forged.error(), "page_expired");
-    let stolen = Browser::new().post(action.clone(), body(canary)).await;
+    let mut other = Browser::new();
+    other.get(&app.authorize_url(SCOPE, &[])).await;
+    let stolen = other.post(action.clone(), body(canary)).await;
     assert_eq!(stolen.error(), "page_expired");
     let own = browser.post(action, body(canary)).await;
     assert_eq!(own.name(), "password");
