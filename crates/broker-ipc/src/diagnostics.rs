@@ -71,6 +71,33 @@ pub async fn inspect(address: &BusAddress) -> Result<BusReport, String> {
     })
 }
 
+/// Who owns both names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owners {
+    /// The owner of Microsoft's name.
+    pub microsoft: Option<Owner>,
+    /// The owner of ours.
+    pub keyward: Option<Owner>,
+}
+
+/// Asks the bus who owns both names, and their owners nothing: they may hang.
+///
+/// # Errors
+///
+/// What keeps us from the bus, in plain words.
+pub async fn owners(address: &BusAddress) -> Result<Owners, String> {
+    let failed = |error: zbus::Error| format!("the bus does not say who owns a name: {error}");
+    let (bus, _incoming) = Bus::join(address)
+        .await
+        .map_err(|error| format!("the session bus cannot be reached: {error}"))?;
+    let microsoft = bus.owner(names::microsoft::BUS_NAME).await;
+    let keyward = bus.owner(names::keyward::BUS_NAME).await;
+    Ok(Owners {
+        microsoft: microsoft.map_err(failed)?,
+        keyward: keyward.map_err(failed)?,
+    })
+}
+
 async fn name(bus: &Bus, name: &'static str, path: &str) -> Result<NameReport, String> {
     let failed = |error: zbus::Error| format!("the bus does not say who owns {name}: {error}");
     let owner = bus.owner(name).await.map_err(failed)?;

@@ -1,7 +1,7 @@
 //! `keyward doctor`: what is wrong, and the command that mends it.
 
 mod broker;
-mod bus;
+pub mod bus;
 mod check;
 mod configuration;
 mod libraries;

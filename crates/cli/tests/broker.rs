@@ -16,6 +16,7 @@ use keyward_broker_ipc::server::Limits;
 use keyward_client::account::AccountSelector;
 use keyward_client::request::{AuthenticationScheme, CachePolicy, Prompt};
 use keyward_config::Environment;
+use keyward_testkit::bus::Caller;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -377,6 +378,29 @@ fn the_doctor_says_who_answers_on_the_bus() {
     assert_eq!(state_of(&report, "dev.keyward.Broker"), "warn");
     assert_eq!(state_of(&report, "com.microsoft.identity.broker1"), "warn");
     assert_eq!(state_of(&report, "keyring"), "warn");
+}
+
+#[test]
+fn another_broker_on_the_bus_is_named_in_the_status() {
+    let broker = Running::start();
+    let bus = fixtures::bus::TestBus::start();
+    let environment = broker
+        .environment()
+        .with_variable("DBUS_SESSION_BUS_ADDRESS", &bus.address);
+    let other = Caller::to_bus(&bus.address);
+    other.own("com.microsoft.identity.broker1");
+
+    let status = keyward(&["status", "--json"], &environment).json();
+    let problem = status["problems"].as_array().unwrap().last().unwrap();
+    let problem = problem.as_str().unwrap();
+    assert!(
+        problem.starts_with("another broker owns com.microsoft.identity.broker1"),
+        "{problem}"
+    );
+    assert!(
+        problem.contains(&format!("(pid {})", std::process::id())),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use keyward_config::Environment;
 use crate::discovery::bus_address;
 
 pub use keyward_broker_ipc::Owner;
-pub use keyward_broker_ipc::diagnostics::{BusReport, NameReport, Secrets};
+pub use keyward_broker_ipc::diagnostics::{BusReport, NameReport, Owners, Secrets};
 
 /// Looks at the session bus this environment names. Starts nobody but the Secret Service.
 ///
@@ -26,4 +26,14 @@ pub use keyward_broker_ipc::diagnostics::{BusReport, NameReport, Secrets};
 pub async fn session_bus(environment: &Environment) -> Result<BusReport, String> {
     let address = bus_address(environment).map_err(|error| error.to_string())?;
     keyward_broker_ipc::diagnostics::inspect(&address).await
+}
+
+/// Asks the bus who owns the brokers' names, and their owners nothing: they may hang.
+///
+/// # Errors
+///
+/// Why there is no bus, or it cannot be reached, in plain words.
+pub async fn owners(environment: &Environment) -> Result<Owners, String> {
+    let address = bus_address(environment).map_err(|error| error.to_string())?;
+    keyward_broker_ipc::diagnostics::owners(&address).await
 }

@@ -49,24 +49,33 @@ fn keyward_name(name: &NameReport) -> Check {
 }
 
 fn microsoft_name(name: &NameReport, keyward: &NameReport) -> Check {
-    match (&name.owner, &keyward.owner) {
-        (Some(owner), Some(ours)) if owner.unique_name == ours.unique_name => owned(name, owner),
-        (Some(owner), _) => Check::warn(
-            name.name,
-            format!(
-                "another broker owns it: {}; unmodified Microsoft clients use that one",
-                process(owner)
-            ),
-            "to use Keyward for them, stop that broker and keep the bus from starting it again",
-        ),
-        (None, _) if name.activatable => Check::ok(name.name, "starts when somebody asks for it"),
-        (None, _) => Check::warn(
+    if let Some(message) = another_broker(name.owner.as_ref(), keyward.owner.as_ref()) {
+        let mend = "to use Keyward for them, stop that broker and keep the bus from starting it";
+        return Check::warn(name.name, message, mend);
+    }
+    match &name.owner {
+        Some(owner) => owned(name, owner),
+        None if name.activatable => Check::ok(name.name, "starts when somebody asks for it"),
+        None => Check::warn(
             name.name,
             "nobody owns it, and nothing would be started for it; unmodified Microsoft clients \
              go on without a broker",
             START_SESSION,
         ),
     }
+}
+
+/// What to say if somebody else answers unmodified Microsoft clients.
+pub fn another_broker(microsoft: Option<&Owner>, keyward: Option<&Owner>) -> Option<String> {
+    let owner = microsoft?;
+    if keyward.is_some_and(|ours| ours.unique_name == owner.unique_name) {
+        return None;
+    }
+    Some(format!(
+        "another broker owns com.microsoft.identity.broker1: {}; unmodified Microsoft clients \
+         use that one",
+        process(owner)
+    ))
 }
 
 const START_SESSION: &str = "run keyward-session, or install its D-Bus activation files";
@@ -124,7 +133,8 @@ fn keyring(secrets: &Secrets) -> Check {
         Secrets::Missing => Check::warn(
             name,
             format!("there is no Secret Service; {consequence}"),
-            "sudo apt install gnome-keyring",
+            "start one: gnome-keyring-daemon --unlock --components=secrets reads its password \
+             from stdin (package gnome-keyring)",
         ),
         Secrets::Broken(why) => Check::warn(
             name,
