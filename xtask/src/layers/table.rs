@@ -208,6 +208,8 @@ pub const BANS: &[Ban] = &[
     Ban(&["File::open"],           NotIn(&["jose", "oauth", "client", "http", "keyward"]), "files are behind ports"),
     Ban(&["SystemRandom"],         NotIn(&["oauth", "client"]), "randomness is an argument, or the port `Random`"),
     Ban(&["Uuid::new_v4"],         NotIn(PURE), "randomness is an argument, or the port `Random`"),
+    Ban(&[".await"],               NotIn(&["jose", "oauth"]), "the protocol waits for nothing"),
+    Ban(&["RefreshToken"],         NotIn(&["broker-ipc", "session", "user-agent", "keyward", "cli"]), "only keywardd and the engine know refresh tokens"),
     Ban(&["/dev/tpm"],             In(&["keystore"]), "only `keystore` opens the TPM"),
     Ban(&["danger_accept_invalid"], In(&[]), "TLS is always verified"),
 ];
