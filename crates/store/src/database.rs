@@ -1,5 +1,7 @@
 //! The SQLite database of a vault.
 
+use std::path::Path;
+
 use aws_lc_rs::rand;
 use keyward_client::ports::{Change, Record, StoreError};
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
@@ -53,7 +55,8 @@ impl Database {
             Some(header) => check_header(&header, &place)?,
             None => create(&place, wrap)?,
         }
-        let connection = connect(&place.database())?;
+        let connection =
+            open_file(&place.database(), Sync::Full).map_err(|error| of_database(&error))?;
         let seal = unwrap_data_key(&connection, wrap)?;
         Ok(Self {
             connection,
@@ -233,22 +236,24 @@ fn create(place: &Place, wrap: &dyn KeyWrap) -> Result<(), StoreError> {
         .wrap(data_key.as_ref(), &context_of(&vault_id))
         .map_err(|error| StoreError::Io(error.to_string()))?;
 
-    let failed = |error: rusqlite::Error| of_database(&error);
-    let connection = connect(&place.draft())?;
-    connection.execute_batch(SCHEMA).map_err(failed)?;
-    connection
-        .execute(
-            "INSERT INTO meta (one, vault_id, data_key) VALUES (1, ?1, ?2)",
-            params![vault_id, wrapped],
-        )
-        .map_err(failed)?;
-    connection
-        .pragma_update(None, "application_id", APPLICATION_ID)
-        .and_then(|()| connection.pragma_update(None, "user_version", FORMAT))
-        .map_err(failed)?;
-    // Writes the log back into the file.
-    connection.close().map_err(|(_, error)| failed(error))?;
+    fill_draft(place, &vault_id, &wrapped).map_err(|error| of_database(&error))?;
     place.finish_draft()
+}
+
+/// Writes the tables and the head. Nothing waits for the disk: the draft is synced as a whole.
+fn fill_draft(place: &Place, vault_id: &[u8], data_key: &[u8]) -> rusqlite::Result<()> {
+    let connection = open_file(&place.draft(), Sync::Off)?;
+    connection.execute_batch("BEGIN;")?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute(
+        "INSERT INTO meta (one, vault_id, data_key) VALUES (1, ?1, ?2)",
+        params![vault_id, data_key],
+    )?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    connection.execute_batch("COMMIT;")?;
+    // Writes the log back into the file.
+    connection.close().map_err(|(_, error)| error)
 }
 
 fn unwrap_data_key(connection: &Connection, wrap: &dyn KeyWrap) -> Result<Seal, StoreError> {
@@ -272,16 +277,32 @@ fn unwrap_data_key(connection: &Connection, wrap: &dyn KeyWrap) -> Result<Seal, 
 }
 
 /// Opens a database file that exists.
-fn connect(path: &std::path::Path) -> Result<Connection, StoreError> {
+fn open_file(path: &Path, sync: Sync) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let prepare = || {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.execute_batch(PRAGMAS)?;
-        Ok(connection)
-    };
-    prepare().map_err(|error| of_database(&error))
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch(sync.pragma())?;
+    connection.execute_batch(PRAGMAS)?;
+    Ok(connection)
+}
+
+/// When SQLite waits for the disk.
+#[derive(Clone, Copy)]
+enum Sync {
+    /// At every commit: on return it survives a power cut.
+    Full,
+    /// Never.
+    Off,
+}
+
+impl Sync {
+    const fn pragma(self) -> &'static str {
+        match self {
+            Self::Full => "PRAGMA synchronous = FULL;",
+            Self::Off => "PRAGMA synchronous = OFF;",
+        }
+    }
 }
 
 /// One process has the database open, so the log's index stays in its memory (`EXCLUSIVE`, before
@@ -289,7 +310,6 @@ fn connect(path: &std::path::Path) -> Result<Connection, StoreError> {
 const PRAGMAS: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA cell_size_check = ON;
