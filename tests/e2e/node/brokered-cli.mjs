@@ -4,7 +4,7 @@
 //
 // Environment: KEYWARD_DEV_CLIENT_ID, KEYWARD_DEV_AUTHORITY, KEYWARD_DEV_API.
 
-import { InteractionRequiredAuthError, PublicClientApplication } from "@azure/msal-node";
+import { PublicClientApplication } from "@azure/msal-node";
 import { NativeBrokerPlugin } from "@azure/msal-node-extensions";
 
 const pca = new PublicClientApplication({
@@ -35,7 +35,8 @@ const acquire = async () => {
     try {
         return { how: "silent", result: await pca.acquireTokenSilent({ account: accounts[0], scopes }) };
     } catch (error) {
-        if (!(error instanceof InteractionRequiredAuthError)) {
+        // The plugin brings msal-common of its own, so `instanceof` of msal-node's class is false.
+        if (error.name !== "InteractionRequiredAuthError") {
             throw error;
         }
         return { how: "interactive", result: await signIn() };

@@ -28,6 +28,46 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const cookies = { keys: [randomBytes(16).toString("hex")] };
 const refreshTokens = [];
 
+// What the provider remembers; outlives a provider that is replaced by one with other nonces.
+const kept = new Map();
+class Memory {
+    constructor(model) {
+        this.model = model;
+    }
+
+    key(id) {
+        return `${this.model}:${id}`;
+    }
+
+    async upsert(id, payload) {
+        kept.set(this.key(id), payload);
+    }
+
+    async find(id) {
+        return kept.get(this.key(id));
+    }
+
+    async findByUid(uid) {
+        return [...kept.values()].find((payload) => payload.uid === uid);
+    }
+
+    async consume(id) {
+        kept.get(this.key(id)).consumed = Math.floor(Date.now() / 1000);
+    }
+
+    async destroy(id) {
+        kept.delete(this.key(id));
+    }
+
+    async revokeByGrantId(grantId) {
+        for (const [key, payload] of kept) {
+            if (payload.grantId === grantId) {
+                kept.delete(key);
+            }
+        }
+    }
+}
+
 const provider = () => {
     const made = new Provider(issuer, {
         clients: [{
@@ -38,6 +78,7 @@ const provider = () => {
             response_types: ["code"],
             redirect_uris: [process.env.REDIRECT_URI],
         }],
+        adapter: Memory,
         cookies,
         claims: { openid: ["sub"], profile: ["name", "preferred_username"] },
         conformIdTokenClaims: false,

@@ -45,15 +45,12 @@ impl Browser {
         fs::create_dir_all(&folder).expect("a folder can be made");
         let browser = Self { folder };
         let script = SCRIPT
-            .replace("FOLDER", &browser.folder.display().to_string())
+            .replace("HERE", &browser.folder.display().to_string())
             .replace(
                 "SIGN_IN",
                 &login.path("bin/keyward-dev").display().to_string(),
             )
-            .replace(
-                "NODE_FOLDER",
-                &programs::node_folder().display().to_string(),
-            );
+            .replace("NODE", &programs::node_folder().display().to_string());
         fs::write(browser.program(), script).expect("a program can be written");
         let executable = fs::Permissions::from_mode(0o700);
         fs::set_permissions(browser.program(), executable).expect("it can be made executable");
@@ -97,12 +94,12 @@ impl Browser {
 }
 
 const SCRIPT: &str = r#"#!/bin/sh
-echo opened >> 'FOLDER/opened'
-user=$(cat 'FOLDER/user')
-choice=$(cat 'FOLDER/choice')
+echo opened >> 'HERE/opened'
+user=$(cat 'HERE/user')
+choice=$(cat 'HERE/choice')
 case $choice in
 walk-away) exit 0 ;;
-provider) exec node 'NODE_FOLDER/provider-browser.mjs' "${user%@*}" "$1" ;;
+provider) exec node 'NODE/provider-browser.mjs' "${user%@*}" "$1" ;;
 *) exec 'SIGN_IN' sign-in --user "$user" --choice "$choice" "$1" ;;
 esac
 "#;

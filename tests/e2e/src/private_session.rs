@@ -35,7 +35,7 @@ impl Desktop {
         Process::start("keyward-dev", &mut command, &self.login.logs())
     }
 
-    /// Runs a shell script inside `keyward-dev session` with these options; the JSON lines it
+    /// Runs a shell script inside `keyward-dev session` with these options; the JSON values it
     /// wrote. `$NODE` is the folder of the Node.js programs.
     ///
     /// Panics when it fails.
@@ -48,9 +48,9 @@ impl Desktop {
         let status = session.wait(SOON * 3);
         assert!(status.success(), "{status}\n{}", session.output());
         let output = session.stdout();
-        let lines = output.lines().filter(|line| line.starts_with('{'));
-        lines
-            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        let values = serde_json::Deserializer::from_str(&output).into_iter();
+        values
+            .map(|value| value.unwrap_or_else(|error| panic!("no JSON ({error}): {output}")))
             .collect()
     }
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::authority::TestAuthority;
 use crate::browser::Browser;
+use crate::typed::Typed;
 use crate::{SOON, programs};
 
 /// The bus name Microsoft's clients look for.
@@ -156,6 +157,7 @@ impl Stack {
             UnixStream::connect(self.socket()).ok()
         });
         self.keywardd = Some(keywardd);
+        self.introduce();
     }
 
     /// Starts keyward-session, which starts no keywardd, and waits until it owns its names.
@@ -170,6 +172,15 @@ impl Stack {
         let bus = self.bus.connect();
         bus.wait_for_owner(MICROSOFT_NAME, SOON);
         bus.wait_for_owner(KEYWARD_NAME, SOON);
+        self.introduce();
+    }
+
+    /// Lets keyward-session meet keywardd, which from then on has somebody to show sign-ins. What it
+    /// says about itself is no matter here.
+    fn introduce(&self) {
+        if self.session.is_some() {
+            let _ = Typed::over_bus(self).ask("Status", &json!({}));
+        }
     }
 
     /// Lets the bus start keyward-session for whoever asks for its names, as a package does.

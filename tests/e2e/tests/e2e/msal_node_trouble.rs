@@ -121,7 +121,7 @@ fn an_authority_that_is_not_configured_is_not_trusted() {
 #[test]
 fn an_authority_that_fails_is_not_mistaken_for_a_person_who_must_sign_in() {
     use keyward_dev_authority::{Endpoint, Fault, FaultRule};
-    let stack = Stack::start(Tenant::Oidc);
+    let mut stack = Stack::start(Tenant::Oidc);
     let mut msal = Msal::start(&stack);
     msal.sign_in();
     for (fault, code) in [
@@ -133,7 +133,7 @@ fn an_authority_that_fails_is_not_mistaken_for_a_person_who_must_sign_in() {
             },
             "server_unavailable",
         ),
-        (Fault::Drop, "no_network_connectivity"),
+        (Fault::Drop, "server_unavailable"),
     ] {
         stack
             .authority
@@ -148,6 +148,9 @@ fn an_authority_that_fails_is_not_mistaken_for_a_person_who_must_sign_in() {
         );
         assert_eq!(error.code, code, "{fault:?}: {error:?}");
     }
+    stack.authority.stop();
+    let gone = msal.ask("silent", fresh("gone")).unwrap_err();
+    assert_eq!(gone.code, "no_network_connectivity", "{gone:?}");
 }
 
 #[test]
@@ -162,7 +165,8 @@ fn a_revoked_sign_in_asks_for_a_person_and_a_new_one_mends_it() {
             error.name, "InteractionRequiredAuthError",
             "{tenant:?}: {error:?}"
         );
-        msal.sign_in();
+        // The same request again, as the error asks for.
+        msal.ask("interactive", fresh("revoked")).unwrap();
         msal.ask("silent", fresh("mended")).unwrap();
         assert_eq!(msal.browsers_opened(), 0);
     }
