@@ -127,13 +127,13 @@ Examples:
 pub struct Application {
     /// The id the application is registered under.
     ///
-    /// Default: $KEYWARD_CLIENT_ID, $KEYWARD_DEV_CLIENT_ID.
+    /// Default: $KEYWARD_CLIENT_ID, $KEYWARD_DEV_CLIENT_ID, cli.client_id of the configuration.
     #[arg(long, value_name = "ID", help_heading = "Application")]
     pub client_id: Option<String>,
 
     /// The authority, for example https://login.microsoftonline.com/organizations.
     ///
-    /// Default: $KEYWARD_AUTHORITY, $KEYWARD_DEV_AUTHORITY, then
+    /// Default: $KEYWARD_AUTHORITY, $KEYWARD_DEV_AUTHORITY, cli.authority of the configuration,
     /// https://login.microsoftonline.com/common.
     #[arg(long, value_name = "URL", help_heading = "Application")]
     pub authority: Option<String>,
@@ -159,7 +159,7 @@ pub struct LoginArguments {
 
     /// The user name to sign in with.
     ///
-    /// Default: $KEYWARD_LOGIN_HINT, $KEYWARD_DEV_USER.
+    /// Default: $KEYWARD_LOGIN_HINT, $KEYWARD_DEV_USER, cli.login_hint of the configuration.
     #[arg(long, value_name = "NAME")]
     pub login_hint: Option<String>,
 

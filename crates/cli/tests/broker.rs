@@ -8,15 +8,18 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use fixtures::{FAILING, FakeBroker, Socket, UID, UTID};
+use fixtures::{ENDLESS, FAILING, FakeBroker, Socket, UID, UTID};
 use keyward_broker_ipc::server::Limits;
 use keyward_client::account::AccountSelector;
 use keyward_client::request::{AuthenticationScheme, CachePolicy, Prompt};
 use keyward_config::Environment;
 use keyward_testkit::bus::Caller;
+use keyward_testkit::process::signal;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -317,6 +320,37 @@ fn a_terminal_shows_its_own_sign_in_where_nobody_else_does() {
     let request = broker.broker.interactive.lock().unwrap().pop().unwrap();
     assert_eq!(request.login_hint.as_deref(), Some("alice@dev.test"));
     assert_eq!(request.prompt, Some(Prompt::SelectAccount));
+}
+
+#[test]
+fn ctrl_c_cancels_the_sign_in_at_the_broker() {
+    let broker = Running::start();
+    let child = Command::new(env!("CARGO_BIN_EXE_keyward"))
+        .args(["login", "--authority", ENDLESS])
+        .env_clear()
+        .env("KEYWARD_SOCKET", &broker.socket)
+        .env("KEYWARD_CLIENT_ID", "client-1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait(broker.broker.wait_running(1));
+    signal(child.id(), Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.ends_with("error: the sign-in was cancelled\n"),
+        "{said}"
+    );
+    wait(broker.broker.wait_cancelled(1));
+}
+
+fn wait(condition: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(condition);
 }
 
 #[test]

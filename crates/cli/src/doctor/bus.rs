@@ -85,7 +85,15 @@ fn owned(name: &NameReport, owner: &Owner) -> Check {
     match name.ping {
         Some(ping) => Check::ok(
             name.name,
-            format!("{process} answers within {} ms", ping.as_millis().max(1)),
+            format!(
+                "{process} answers within {} ms; {}",
+                ping.as_millis().max(1),
+                if name.activatable {
+                    "the bus starts it when it is needed"
+                } else {
+                    "started by hand, the bus would not start it"
+                }
+            ),
         ),
         None => Check::warn(
             name.name,
