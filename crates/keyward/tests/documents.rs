@@ -12,6 +12,20 @@ fn read(document: &str) -> String {
     fs::read_to_string(root().join(document)).expect(document)
 }
 
+/// A module: its file, and the files of the folder with its name.
+fn module(path: &str) -> String {
+    let mut text = read(path);
+    let folder = root().join(path.strip_suffix(".rs").unwrap());
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let file = entry.unwrap().path();
+        if file.is_file() {
+            text.push_str("\n\n");
+            text.push_str(&fs::read_to_string(file).unwrap());
+        }
+    }
+    text
+}
+
 /// The texts between backticks, outside of code blocks.
 fn quoted(text: &str) -> Vec<&str> {
     let prose = text
@@ -41,7 +55,7 @@ fn every_invariant_names_tests_that_exist() {
         let (Some(path), true) = (file, is_test) else {
             continue;
         };
-        let source = read(path);
+        let source = module(path);
         let (before, _) = source
             .split_once(&format!("fn {name}("))
             .unwrap_or_else(|| panic!("{path} has no {name}"));
