@@ -87,7 +87,7 @@ pub struct Owners {
 /// What keeps us from the bus, in plain words.
 pub async fn owners(address: &BusAddress) -> Result<Owners, String> {
     let failed = |error: zbus::Error| format!("the bus does not say who owns a name: {error}");
-    let (bus, _incoming) = Bus::join(address)
+    let bus = Bus::for_calls(address)
         .await
         .map_err(|error| format!("the session bus cannot be reached: {error}"))?;
     let microsoft = bus.owner(names::microsoft::BUS_NAME).await;

@@ -159,35 +159,34 @@ impl<R: AsyncRead + Unpin> GuardedRead<R> {
         if start.total() > MAX_MESSAGE {
             return Err(header::broken("the message is longer than D-Bus allows"));
         }
-        if start.body <= MAX_PAYLOAD + SLACK && start.fields <= MAX_FIELDS {
-            let bytes = self.take(START);
-            return Ok(Some(State::Replay {
-                bytes,
-                given: 0,
-                then: Then::Pass(start.total() - START),
-            }));
-        }
-        if start.fields > MAX_FIELDS {
-            // Nothing we serve is called like that, and there is no answering it either.
-            tracing::warn!(
-                bytes = start.total(),
-                "dropped a message with an endless header"
-            );
+        if !start.known_type || start.fields > MAX_FIELDS {
+            // To be ignored; or nothing we serve is called like that, and there is no answering it.
+            tracing::debug!(bytes = start.total(), "dropped a message");
             return Ok(Some(State::Drop(start.total())));
         }
         let head = start.head();
         if !self.gather(head).await? {
             return Ok(None);
         }
-        let bytes = self.take(head);
-        tracing::debug!(bytes = start.body, "refused a message over 1 MiB");
-        Ok(Some(match start.replace(&bytes, MARKER)? {
-            Some(bytes) => State::Replay {
-                bytes,
-                given: 0,
-                then: Then::Drop(start.body),
-            },
-            None => State::Drop(start.body),
+        let (bytes, then) = if start.body <= MAX_PAYLOAD + SLACK {
+            (start.known(&self.unread()[..head])?, Then::Pass(start.body))
+        } else {
+            tracing::debug!(bytes = start.body, "refused a message over 1 MiB");
+            let replaced = start.replace(&self.unread()[..head], MARKER)?;
+            (replaced, Then::Drop(start.body))
+        };
+        let Some(bytes) = bytes else {
+            tracing::debug!(
+                bytes = start.total(),
+                "dropped a message with an unreadable header"
+            );
+            return Ok(Some(State::Drop(start.total())));
+        };
+        self.consumed += head;
+        Ok(Some(State::Replay {
+            bytes,
+            given: 0,
+            then,
         }))
     }
 
@@ -231,12 +230,6 @@ impl<R: AsyncRead + Unpin> GuardedRead<R> {
 
     fn unread(&self) -> &[u8] {
         &self.input[self.consumed..]
-    }
-
-    fn take(&mut self, length: usize) -> Vec<u8> {
-        let bytes = self.unread()[..length].to_vec();
-        self.consumed += length;
-        bytes
     }
 }
 

@@ -4,14 +4,18 @@ use std::io;
 
 use super::START;
 
-/// Header field codes.
+/// Header field codes. The known ones are 1 to 9.
 const SIGNATURE: u8 = 8;
 const UNIX_FDS: u8 = 9;
+/// Message types. The known ones are 1 to 4.
+const LAST_TYPE: u8 = 4;
 
 /// The start of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     order: Order,
+    /// Whether the type is one that the specification defines.
+    pub(super) known_type: bool,
     /// Bytes of the body.
     pub(super) body: usize,
     /// Bytes of the header fields, without the padding after them.
@@ -57,6 +61,7 @@ impl Start {
         };
         Ok(Self {
             order,
+            known_type: (1..=LAST_TYPE).contains(&start[1]),
             body: number(4)?,
             fields: number(12)?,
         })
@@ -72,34 +77,61 @@ impl Start {
         self.head().saturating_add(self.body)
     }
 
-    /// The message with `text` as its only argument, given the bytes before its body. `None` if
-    /// it has fields nobody knows, and so cannot be written anew.
-    pub(super) fn replace(&self, head: &[u8], text: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut body = self.number(text.len())?.to_vec();
-        body.extend_from_slice(text.as_bytes());
-        body.push(0);
+    /// The bytes before the body, without fields nobody knows: those are to be ignored, but zbus
+    /// takes them for an error. `None` if they cannot be told apart.
+    pub(super) fn known(&self, head: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let Some(fields) = self.split(head) else {
+            return Ok(None);
+        };
+        let known = |field: &&[u8]| (1..=UNIX_FDS).contains(&field[0]);
+        if fields.iter().all(|field| known(field)) {
+            return Ok(Some(head.to_vec()));
+        }
+        self.join(head, fields.into_iter().filter(known)).map(Some)
+    }
 
-        let mut message = head[..START].to_vec();
-        message[4..8].copy_from_slice(&self.number(body.len())?);
+    /// The message with `text` as its only argument, given the bytes before its body. `None` if
+    /// its fields cannot be told apart.
+    pub(super) fn replace(&self, head: &[u8], text: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(fields) = self.split(head) else {
+            return Ok(None);
+        };
+        let kept = fields
+            .into_iter()
+            .filter(|field| (1..SIGNATURE).contains(&field[0]))
+            .chain([&[SIGNATURE, 1, b'g', 0, 1, b's', 0][..]]);
+        let mut message = self.join(head, kept)?;
+        message[4..8].copy_from_slice(&self.number(text.len() + 5)?);
+        message.extend_from_slice(&self.number(text.len())?);
+        message.extend_from_slice(text.as_bytes());
+        message.push(0);
+        Ok(Some(message))
+    }
+
+    /// The header fields, each a struct of a code and a variant.
+    fn split<'h>(&self, head: &'h [u8]) -> Option<Vec<&'h [u8]>> {
         let fields = &head[START..START + self.fields];
+        let mut found = Vec::with_capacity(8);
         let mut at = 0;
         while at < fields.len() {
-            let Some(end) = self.field_end(fields, at) else {
-                return Ok(None);
-            };
-            if !matches!(fields[at], SIGNATURE | UNIX_FDS) {
-                message.resize(message.len().next_multiple_of(8), 0);
-                message.extend_from_slice(&fields[at..end]);
-            }
+            let end = self.field_end(fields, at)?;
+            found.push(&fields[at..end]);
             at = end.next_multiple_of(8);
         }
-        message.resize(message.len().next_multiple_of(8), 0);
-        message.extend_from_slice(&[SIGNATURE, 1, b'g', 0, 1, b's', 0]);
-        let fields = self.number(message.len() - START)?;
-        message[12..START].copy_from_slice(&fields);
-        message.resize(message.len().next_multiple_of(8), 0);
-        message.extend_from_slice(&body);
-        Ok(Some(message))
+        Some(found)
+    }
+
+    /// The bytes before the body with these fields instead.
+    fn join<'h>(&self, head: &[u8], fields: impl Iterator<Item = &'h [u8]>) -> io::Result<Vec<u8>> {
+        let mut joined = head[..START].to_vec();
+        for field in fields {
+            joined.resize(joined.len().next_multiple_of(8), 0);
+            joined.extend_from_slice(field);
+        }
+        let length = self.number(joined.len() - START)?;
+        joined[12..START].copy_from_slice(&length);
+        joined.resize(joined.len().next_multiple_of(8), 0);
+        Ok(joined)
     }
 
     /// Where the header field that starts at `at` ends: a struct of a code and a variant.

@@ -111,6 +111,34 @@ fn a_large_message_does_not_stay_in_memory() {
         });
 }
 
+/// A message with one more header field: code 10, with a number or, in a way nobody can read, with
+/// something else.
+fn with_unknown_field(message: &[u8], kind: u8) -> Vec<u8> {
+    let length = |at: usize| u32::from_le_bytes(message[at..at + 4].try_into().unwrap()) as usize;
+    let fields_end = 16 + length(12);
+    let mut changed = message[..fields_end].to_vec();
+    changed.resize(changed.len().next_multiple_of(8), 0);
+    changed.extend([10, 1, kind, 0, 1, 0, 0, 0]);
+    let fields = u32::try_from(changed.len() - 16).unwrap();
+    changed[12..16].copy_from_slice(&fields.to_le_bytes());
+    changed.extend(&message[fields_end.next_multiple_of(8)..]);
+    changed
+}
+
+#[test]
+fn fields_and_types_nobody_knows_are_ignored() {
+    let ordinary = call("one", Endian::Little);
+    let mut input = with_unknown_field(&ordinary, b'u');
+    input.extend(with_unknown_field(&ordinary, b'v'));
+    let mut of_unknown_type = ordinary.clone();
+    of_unknown_type[1] = 77;
+    input.extend(of_unknown_type);
+    input.extend(&ordinary);
+    let seen = messages(&read_all(&input, 0, 50).unwrap());
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+}
+
 #[test]
 fn what_is_no_dbus_is_an_error() {
     let mut unknown_order = call("one", Endian::Little);
