@@ -3,13 +3,11 @@
 //! Requests for the same join one sign-in, which ends when the last of them is gone. Others wait
 //! for their turn, and then try silently first, if they may be answered that way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use url::Url;
 
 use keyward_oauth::authorization_code::{self, AuthorizationRequest, Exchange};
-use keyward_oauth::identifiers::ClientId;
 use keyward_oauth::jose::Thumbprint;
 use keyward_oauth::scope::Scopes;
 use keyward_oauth::token_request::with_identity;
@@ -17,7 +15,7 @@ use keyward_oauth::transport::{ShowOptions, UserAgent};
 
 use crate::account::AccountSelector;
 use crate::acquisition::Acquisition;
-use crate::authority::{AuthorityKind, Tenant};
+use crate::authority::AuthorityKind;
 use crate::authority_metadata::{Known, dialect};
 use crate::cache::key::AccountKey;
 use crate::engine::{Shared, panicked};
@@ -25,25 +23,11 @@ use crate::error::{AcquireTokenError, ErrorKind};
 use crate::request::{CachePolicy, InteractiveRequest, ParentWindow, Prompt, SilentRequest};
 use crate::result::{AuthenticationResult, TokenType};
 use crate::settle::{FreshKey, OpenKey, binds_by_dpop};
-use crate::silent::Acquired;
 
+mod queue;
 mod redeemed;
 
-/// Sign-ins with the same key are one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SignIn {
-    client: ClientId,
-    provider: Arc<str>,
-    tenant: Tenant,
-    scopes: String,
-    token_type: TokenType,
-    claims: Option<String>,
-    account: Option<AccountSelector>,
-    login_hint: Option<String>,
-    prompt: Option<Prompt>,
-    redirect_uri: Option<String>,
-    extra_parameters: BTreeMap<String, String>,
-}
+pub(crate) use queue::SignIn;
 
 /// An interactive request that was admitted.
 #[derive(Clone)]
@@ -117,71 +101,13 @@ impl Shared {
         .await
     }
 
-    /// Waits for the person's attention, then signs in.
-    async fn sign_in(
-        self: Arc<Self>,
-        interactive: Interactive,
-    ) -> Result<Acquired, AcquireTokenError> {
-        let mut attention = Arc::clone(&self.screen).try_acquire_owned().ok();
-        if attention.is_none() {
-            tracing::info!(correlation_id = %interactive.asked.correlation_id, "sign-in queued");
-            attention = Arc::clone(&self.screen).acquire_owned().await.ok();
-            if let Some(acquired) = self.silently_after_all(&interactive).await {
-                return acquired;
-            }
-        }
-        let signed_in = self.shown(&interactive).await?;
-        // The code is single use, and so may be the refresh token it brings: from here on nothing
-        // is left half done, even if everybody who asked is gone.
-        let settled = tokio::spawn(async move {
-            let acquired = self.signed_in(&interactive, signed_in).await;
-            log_outcome(&interactive.asked, &acquired);
-            // Only now, so that the next in the queue finds what this sign-in brought.
-            drop(attention);
-            acquired
-        });
-        settled
-            .await
-            .unwrap_or_else(|_| Err(panicked("the sign-in")))
-    }
-
-    /// Whoever waited may have what they want by now, through the sign-in they waited for.
-    /// `None`: they need one of their own.
-    async fn silently_after_all(
-        self: &Arc<Self>,
-        interactive: &Interactive,
-    ) -> Option<Result<Acquired, AcquireTokenError>> {
-        if interactive.prompt.is_some() || interactive.asked.claims.is_some() {
-            return None;
-        }
-        let hinted = || {
-            interactive
-                .login_hint
-                .clone()
-                .map(AccountSelector::Username)
-        };
-        let selector = interactive.account.clone().or_else(hinted);
-        let selector = selector.unwrap_or(AccountSelector::Only);
-        let asked = interactive.asked.clone();
-        let acquired = async {
-            let silent = self
-                .for_account(asked, &selector, CachePolicy::UseCache)
-                .await?;
-            self.acquire(&silent).await
-        };
-        match acquired.await {
-            Err(error) if error.interaction_required() => None,
-            result => Some(result),
-        }
-    }
-
     /// RFC 6749 §4.1.1 and §4.1.2: shows the authorize URL and reads the redirect.
     async fn shown(
         self: &Arc<Self>,
         interactive: &Interactive,
+        known: Arc<Known>,
     ) -> Result<SignedIn, AcquireTokenError> {
         let asked = &interactive.asked;
-        let known = self.metadata.get(&self.ports, &asked.authority).await?;
         let (key, fresh_key) = self.sign_in_key(asked, &known).await?.unzip();
         let login_hint = self.login_hint(interactive)?;
         let sitting = interactive
@@ -255,23 +181,6 @@ fn dpop_jkt<'a>(asked: &Acquisition, key: Option<&'a Thumbprint>) -> Option<&'a 
 }
 
 impl Interactive {
-    fn key(&self) -> SignIn {
-        let asked = &self.asked;
-        SignIn {
-            client: asked.client.clone(),
-            provider: Arc::clone(&asked.authority.provider),
-            tenant: asked.authority.tenant.clone(),
-            scopes: asked.scopes.canonical(),
-            token_type: asked.token_type,
-            claims: asked.claims.clone(),
-            account: self.account.clone(),
-            login_hint: self.login_hint.clone(),
-            prompt: self.prompt,
-            redirect_uri: asked.redirect_uri.clone(),
-            extra_parameters: asked.extra_parameters.clone(),
-        }
-    }
-
     fn show_options(&self, login_hint: Option<&str>) -> Result<ShowOptions, AcquireTokenError> {
         let redirect_uri = self
             .asked
@@ -294,21 +203,6 @@ impl Interactive {
             },
             login_hint: login_hint.map(str::to_owned),
         })
-    }
-}
-
-/// One line per outcome; names and tokens stay out of it.
-pub(crate) fn log_outcome(asked: &Acquisition, outcome: &Result<Acquired, AcquireTokenError>) {
-    let (correlation_id, client_id) = (asked.correlation_id, &asked.client);
-    match outcome {
-        Ok(acquired) => {
-            let binding = acquired.hit.token.binding;
-            tracing::info!(%correlation_id, %client_id, %binding, "signed in");
-        }
-        Err(error) => {
-            let kind = error.kind().row().name;
-            tracing::info!(%correlation_id, %client_id, error = kind, "not signed in");
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 use crate::binding::{Binding, KeyProtection};
 use crate::testing::authority::{ENTRA, ISSUER, TENANT};
-use crate::testing::world::client;
+use crate::testing::world::{client, until};
 use crate::testing::*;
 
 #[tokio::test]
@@ -15,9 +15,7 @@ async fn accounts_are_listed_under_the_name_the_client_uses() {
     let mut request = world.silent("a");
     request.token.authority = "https://localhost/common".to_owned();
     world.engine.silent(request).await.unwrap();
-    while environment(&world, "app") != "localhost" {
-        tokio::task::yield_now().await;
-    }
+    until(|| environment(&world, "app") == "localhost").await;
     assert_eq!(
         environment(&world, "other"),
         "idp.example",

@@ -3,6 +3,7 @@ use crate::binding::Binding;
 use crate::error::ErrorKind;
 use crate::ports::RecordKind;
 use crate::request::CachePolicy;
+use crate::testing::world::until;
 use crate::testing::*;
 
 async fn world(binds: Binds) -> World {
@@ -13,9 +14,7 @@ async fn world(binds: Binds) -> World {
 }
 
 async fn settled(world: &World, keys: usize) {
-    while world.keys.count() != keys {
-        tokio::task::yield_now().await;
-    }
+    until(|| world.keys.count() == keys).await;
 }
 
 #[tokio::test]
@@ -69,9 +68,7 @@ async fn a_trial_that_shows_nothing_promises_nothing() {
     let gate = world.authority.stall();
     let sign_in = world.show(world.interactive("a"));
     let script = async {
-        while world.authority.posts() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| world.authority.posts() > 0).await;
         world
             .authority
             .fault(Fault::Answer(503, None, String::new()));

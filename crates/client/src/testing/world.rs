@@ -171,6 +171,13 @@ impl World {
     }
 }
 
+/// Lets everything else run until something is so.
+pub async fn until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        tokio::task::yield_now().await;
+    }
+}
+
 pub fn client(name: &str) -> ClientId {
     ClientId::parse(name).unwrap()
 }
