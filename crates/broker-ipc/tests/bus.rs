@@ -332,7 +332,7 @@ async fn a_message_with_fields_nobody_knows_does_not_part_us_from_the_bus() {
         .unwrap();
     let mut ping = ping.data().to_vec();
     // No body follows the header fields, so one more field is one more at the end.
-    ping.extend([10, 1, b'u', 0, 1, 0, 0, 0]);
+    ping.extend([42, 1, b'u', 0, 1, 0, 0, 0]);
     let fields = u32::try_from(ping.len() - 16).unwrap();
     ping[12..16].copy_from_slice(&fields.to_le_bytes());
     raw.write_all(format!("\0AUTH EXTERNAL {id}\r\nBEGIN\r\n").as_bytes())

@@ -84,7 +84,7 @@ impl Start {
             return Ok(None);
         };
         let known = |field: &&[u8]| (1..=UNIX_FDS).contains(&field[0]);
-        if fields.iter().all(|field| known(field)) {
+        if fields.iter().all(known) {
             return Ok(Some(head.to_vec()));
         }
         self.join(head, fields.into_iter().filter(known)).map(Some)
