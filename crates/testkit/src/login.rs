@@ -11,6 +11,11 @@ use tempfile::TempDir;
 /// What stays of the environment: where programs are, and how text is written.
 const KEPT: [&str; 5] = ["PATH", "LANG", "LC_ALL", "TZ", "LLVM_PROFILE_FILE"];
 
+/// What every login has.
+const FOLDERS: [&str; 8] = [
+    "home", "run", "state", "config", "data", "tmp", "logs", "services",
+];
+
 /// A private login. Its folders are removed when it is dropped.
 #[derive(Debug)]
 pub struct Login {
@@ -25,7 +30,7 @@ impl Login {
             .tempdir()
             .expect("a temporary folder can be made");
         let login = Self { folder };
-        for part in ["home", "run", "state", "config", "data", "logs", "services"] {
+        for part in FOLDERS {
             let made = fs::DirBuilder::new().mode(0o700).create(login.path(part));
             made.expect("a folder can be made");
         }
@@ -59,6 +64,7 @@ impl Login {
         command
             .current_dir(self.path("home"))
             .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"))

@@ -69,6 +69,12 @@ impl Browser {
         self.does(Choice::Accept);
     }
 
+    /// From now on this user signs in, whoever the page suggests.
+    pub fn insists_on(&self, user: &str) {
+        self.write("user", user);
+        self.write("choice", "insist");
+    }
+
     /// From now on the person does this.
     pub fn does(&self, choice: Choice) {
         self.write("choice", choice.as_str());
@@ -100,6 +106,10 @@ choice=$(cat 'HERE/choice')
 case $choice in
 walk-away) exit 0 ;;
 provider) exec node 'NODE/provider-browser.mjs' "${user%@*}" "$1" ;;
+insist)
+    url=$(printf '%s' "$1" | sed 's/login_hint=[^&]*//')
+    exec 'SIGN_IN' sign-in --user "$user" "$url"
+    ;;
 *) exec 'SIGN_IN' sign-in --user "$user" --choice "$choice" "$1" ;;
 esac
 "#;

@@ -1,5 +1,7 @@
 //! `keyward-dev session -- COMMAND`, as people run it in their own tests.
 
+use std::cell::Cell;
+
 use keyward_testkit::{Keyring, Login, Process, SessionBus};
 use serde_json::Value;
 
@@ -7,6 +9,7 @@ use crate::{SOON, programs};
 
 /// A login with a bus and an unlocked keyring, in which `keyward-dev` is installed.
 pub struct Desktop {
+    sessions: Cell<usize>,
     _keyring: Keyring,
     /// The session bus.
     pub bus: SessionBus,
@@ -22,6 +25,7 @@ impl Desktop {
         let bus = SessionBus::start(&login, &[]);
         let keyring = Keyring::start(&login, &bus);
         Self {
+            sessions: Cell::new(0),
             _keyring: keyring,
             bus,
             login,
@@ -44,7 +48,9 @@ impl Desktop {
         command.arg("session").args(options);
         command.args(["--", "sh", "-e", "-c", script]);
         command.env("NODE", programs::node_folder());
-        let mut session = Process::start("session", &mut command, &self.login.logs());
+        // Output files of its own for every session.
+        let name = format!("session-{}", self.sessions.replace(self.sessions.get() + 1));
+        let mut session = Process::start(&name, &mut command, &self.login.logs());
         let status = session.wait(SOON * 3);
         assert!(status.success(), "{status}\n{}", session.output());
         let output = session.stdout();

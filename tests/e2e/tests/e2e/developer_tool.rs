@@ -83,6 +83,20 @@ fn a_session_signs_in_whom_the_application_or_the_option_names() {
 }
 
 #[test]
+fn a_session_signs_in_by_itself_whatever_the_application_asks_of_the_person() {
+    let desktop = Desktop::start();
+    let script = "for prompt in select-account login consent; do \
+                  keyward login --prompt $prompt --json; done";
+    for tenant in ["oidc", "entra"] {
+        let said = desktop.session(&["--tenant", tenant], script);
+        assert_eq!(said.len(), 3, "{tenant}: {said:?}");
+        for login in said {
+            assert_eq!(login["account"]["username"], ALICE, "{tenant}");
+        }
+    }
+}
+
+#[test]
 fn a_session_without_any_bus_brings_its_own() {
     let (_login, mut session) = bare(&[
         "session",

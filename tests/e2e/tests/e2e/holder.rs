@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use keyward_e2e::{CLIENT, SOON, Stack, Tenant, Typed};
-use keyward_testkit::Process;
+use keyward_testkit::{Login, Process};
 use serde_json::{Value, json};
 
 fn request(stack: &Stack, tenant: Tenant) -> Value {
@@ -140,6 +141,92 @@ fn it_is_on_no_bus() {
         owners.len() > 2 && !owners.contains(&keywardd),
         "{owners:?}"
     );
+}
+
+#[test]
+fn another_user_of_this_machine_is_refused() {
+    let stack = signed_in();
+    if !is_root() {
+        return eprintln!("not tested: only root can become another user");
+    }
+    // Everything is opened up, so that only the check of who calls is left.
+    for path in [
+        stack.login.path(""),
+        stack.login.path("run"),
+        stack.login.path("run/keyward"),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    fs::set_permissions(stack.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let ping = |user: &str| {
+        let mut command = stack.command("setpriv");
+        command
+            .args(["--reuid", user, "--regid", user, "--clear-groups"])
+            .arg("dbus-send")
+            .arg(format!("--peer=unix:path={}", stack.socket().display()))
+            .args(["--print-reply", "--reply-timeout=10000"])
+            .args(["/dev/keyward/Broker1", "org.freedesktop.DBus.Peer.Ping"])
+            .current_dir("/");
+        let mut process = Process::start("dbus-send", &mut command, &stack.login.logs());
+        process.wait(SOON).success()
+    };
+    assert!(ping("0"), "the same user is served");
+    assert!(!ping(NOBODY), "another user is not");
+}
+
+#[test]
+fn another_program_of_the_same_user_cannot_look_into_it() {
+    if !is_root() {
+        return eprintln!("not tested: only root can start programs of another user");
+    }
+    let login = Login::new();
+    let program = login.path("keywardd");
+    fs::copy(keyward_e2e::programs::binary(), &program).unwrap();
+    let as_nobody = |program: &Path| {
+        let mut command = login.command("setpriv");
+        command
+            .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+            .arg(program);
+        command.current_dir("/");
+        command
+    };
+    let chown = Command::new("chown")
+        .args(["-R", NOBODY])
+        .arg(login.root())
+        .status();
+    assert!(chown.unwrap().success());
+
+    let mut keywardd = Process::start("keywardd", &mut as_nobody(&program), &login.logs());
+    let socket = login.path("run/keyward/broker.sock");
+    keyward_testkit::wait::until("keywardd listening", SOON, || {
+        assert!(keywardd.is_running(), "{}", keywardd.output());
+        socket.exists().then_some(())
+    });
+    let mut tail = as_nobody(Path::new("tail"));
+    let ordinary = Process::start("tail", tail.args(["-f", "/dev/null"]), &login.logs());
+    let can_read = |process: u32, what: &str| {
+        let mut cat = as_nobody(Path::new("head"));
+        cat.args(["-c", "1"]).arg(format!("/proc/{process}/{what}"));
+        cat.output().unwrap().status.success()
+    };
+    keyward_testkit::wait::until("an ordinary program of the user", SOON, || {
+        can_read(ordinary.id(), "environ").then_some(())
+    });
+    for what in ["environ", "maps", "auxv"] {
+        assert!(
+            can_read(ordinary.id(), what),
+            "{what} of an ordinary program"
+        );
+        assert!(!can_read(keywardd.id(), what), "{what} of keywardd");
+    }
+}
+
+/// A user who owns nothing.
+const NOBODY: &str = "65534";
+
+fn is_root() -> bool {
+    let answer = Command::new("id").arg("-u").output().unwrap();
+    answer.stdout.trim_ascii() == b"0"
 }
 
 /// Starts keywardd on a vault it must not use, and returns what it says to a silent request.

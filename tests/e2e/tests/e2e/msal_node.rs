@@ -51,6 +51,8 @@ fn every_well_known_name_is_one_and_the_same_account() {
         format!("https://login.microsoftonline.com/{guid}"),
         format!("https://localhost/{guid}"),
         format!("http://localhost:1/{guid}"),
+        // A derived tenant always resolves back to its authority.
+        format!("https://any.example/{guid}"),
     ] {
         let token = Msal::start_at(&stack, &authority).sign_in();
         seen.push((

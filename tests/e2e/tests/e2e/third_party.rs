@@ -2,7 +2,7 @@
 
 use keyward_e2e::provider::{PROVIDER_CLIENT, PROVIDER_REDIRECT, Provider};
 use keyward_e2e::{Stack, Tenant, Typed};
-use keyward_testkit::http;
+use keyward_testkit::{Secrets, http};
 use serde_json::{Value, json};
 
 /// A stack whose configuration names the provider; the browser fills in its pages.
@@ -49,7 +49,10 @@ fn a_person_signs_in_and_the_tokens_are_bound_to_a_key_of_this_device() {
     assert_eq!(token["username"], "alice@provider.test");
     assert_eq!(token["token_type"], "DPoP");
     assert_eq!(token["binding"], "sender-constrained:dpop");
-    assert_eq!(provider.refresh_tokens().len(), 1);
+    let issued = provider.refresh_tokens();
+    assert_eq!(issued.len(), 1);
+    let secrets = Secrets::new(issued);
+    assert_eq!(secrets.in_folder(stack.login.root()), [], "in a file");
 
     let status = call_userinfo(&typed, &provider, &token);
     assert_eq!(

@@ -215,18 +215,18 @@ fn a_login_hint_reaches_the_sign_in() {
 fn another_person_than_the_one_asked_for_is_never_returned() {
     let stack = Stack::start(Tenant::Oidc);
     let typed = Typed::over_socket(&stack);
-    let alice = sign_in(&stack, &typed, Tenant::Oidc);
-    stack.browser.signs_in(BOB);
-    let for_alice =
-        json!({"home_account_id": alice["home_account_id"], "prompt": "select_account"});
-    let answer = typed.ask(
-        "AcquireTokenInteractive",
-        &request(&stack, Tenant::Oidc, for_alice),
-    );
-    match answer {
-        // The hint that goes with the account may have led to alice after all.
-        Ok(token) => assert_eq!(token["username"], ALICE),
-        Err(error) => assert_eq!(error.kind, "AccountSwitch", "{error:?}"),
+    for tenant in [Tenant::Oidc, Tenant::Entra] {
+        stack.browser.signs_in(ALICE);
+        let alice = sign_in(&stack, &typed, tenant);
+        stack.browser.insists_on(BOB);
+        let home = &alice["home_account_id"];
+        let for_alice = json!({"home_account_id": home, "prompt": "select_account"});
+        let asked = request(&stack, tenant, for_alice);
+        let error = typed.ask("AcquireTokenInteractive", &asked).unwrap_err();
+        assert_eq!(error.kind, "AccountSwitch", "{tenant:?}: {error:?}");
+        let alice = json!({"home_account_id": home, "force_refresh": true});
+        let token = silent(&stack, &typed, tenant, alice).unwrap();
+        assert_eq!(token["username"], ALICE, "{tenant:?}");
     }
 }
 
