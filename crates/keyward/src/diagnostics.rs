@@ -24,7 +24,7 @@ pub use keyward_broker_ipc::diagnostics::{BusReport, NameReport, Owners, Secrets
 ///
 /// Why there is no bus, or it cannot be reached, in plain words.
 pub async fn session_bus(environment: &Environment) -> Result<BusReport, String> {
-    let address = bus_address(environment).map_err(|error| error.to_string())?;
+    let address = bus_address(environment)?;
     keyward_broker_ipc::diagnostics::inspect(&address).await
 }
 
@@ -34,6 +34,6 @@ pub async fn session_bus(environment: &Environment) -> Result<BusReport, String>
 ///
 /// Why there is no bus, or it cannot be reached, in plain words.
 pub async fn owners(environment: &Environment) -> Result<Owners, String> {
-    let address = bus_address(environment).map_err(|error| error.to_string())?;
+    let address = bus_address(environment)?;
     keyward_broker_ipc::diagnostics::owners(&address).await
 }

@@ -1,12 +1,13 @@
 //! Which broker there is on this device. Decided by presence alone, in a fixed order.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyward_broker_ipc::AgentScope;
-use keyward_broker_ipc::address::{BusAddress, InvalidAddress};
+use keyward_broker_ipc::address::BusAddress;
 use keyward_broker_ipc::discovery::{self, Kind, Options};
+use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::transport::UserAgent;
 use keyward_config::{Environment, PlaceError, Places};
@@ -63,15 +64,35 @@ pub(crate) async fn discover(
     place: &Place,
     user_agent: Option<&Arc<dyn UserAgent>>,
 ) -> Result<Chosen, AcquireTokenError> {
-    let (socket, bus) = match place {
-        Place::Socket(path) => (Ok(path.clone()), None),
-        Place::Environment(environment) => places(environment)?,
-        Place::Process => places(&Environment::of_process())?,
-    };
     let agent = user_agent.map(|agent| (Arc::clone(agent), AgentScope::OwnRequestsIfNoOther));
+    match place {
+        Place::Socket(path) => at_socket(path, agent).await,
+        Place::Environment(environment) => anywhere(environment, agent).await,
+        Place::Process => anywhere(&Environment::of_process(), agent).await,
+    }
+}
+
+type Agent = (Arc<dyn UserAgent>, AgentScope);
+
+async fn at_socket(path: &Path, agent: Option<Agent>) -> Result<Chosen, AcquireTokenError> {
+    let mut options = SocketOptions::new(path);
+    options.agent = agent;
+    let broker = SocketBroker::new(options);
+    broker.connect().await?;
+    Ok(Chosen {
+        broker: Arc::new(broker),
+        which: WhichBroker::Socket(path.to_owned()),
+    })
+}
+
+async fn anywhere(
+    environment: &Environment,
+    agent: Option<Agent>,
+) -> Result<Chosen, AcquireTokenError> {
+    let socket = socket(environment)?;
     let options = Options {
         socket: socket.as_ref().ok().cloned(),
-        bus,
+        bus: bus_address(environment).ok(),
         agent,
         starter: None,
     };
@@ -93,31 +114,36 @@ pub(crate) async fn discover(
     })
 }
 
-/// A place there is, or why there is none.
-type Maybe<T> = Result<T, PlaceError>;
-
-/// The socket and the session bus. That there is no folder for sockets here is no fault; that one
-/// was named which cannot be used, is.
-fn places(
-    environment: &Environment,
-) -> Result<(Maybe<PathBuf>, Option<BusAddress>), AcquireTokenError> {
-    let socket = match Places::socket(environment) {
-        Err(error @ (PlaceError::Relative { .. } | PlaceError::SocketPathTooLong(_))) => {
-            return Err(AcquireTokenError::new(
-                ErrorKind::IncorrectConfiguration,
-                error.to_string(),
-            ));
-        }
-        found => found.map(|place| place.value),
-    };
-    Ok((socket, bus_address(environment).ok()))
+/// The socket's place. That there is no folder for sockets here is no fault; that one was named
+/// which cannot be used, is.
+fn socket(environment: &Environment) -> Result<Result<PathBuf, PlaceError>, AcquireTokenError> {
+    match Places::socket(environment) {
+        Err(error @ (PlaceError::Relative { .. } | PlaceError::SocketPathTooLong(_))) => Err(
+            AcquireTokenError::new(ErrorKind::IncorrectConfiguration, error.to_string()),
+        ),
+        found => Ok(found.map(|place| place.value)),
+    }
 }
 
 /// The session bus: `$DBUS_SESSION_BUS_ADDRESS`, else `$XDG_RUNTIME_DIR/bus`.
-pub(crate) fn bus_address(environment: &Environment) -> Result<BusAddress, InvalidAddress> {
-    let address = environment
-        .variable("DBUS_SESSION_BUS_ADDRESS")
-        .and_then(|address| address.to_str())
-        .unwrap_or("unix:runtime=yes");
-    BusAddress::parse(address, environment.variable("XDG_RUNTIME_DIR"))
+///
+/// # Errors
+///
+/// Why there is none, in plain words.
+pub(crate) fn bus_address(environment: &Environment) -> Result<BusAddress, String> {
+    let runtime_dir = environment.variable("XDG_RUNTIME_DIR");
+    let address = match environment.variable("DBUS_SESSION_BUS_ADDRESS") {
+        Some(address) => address
+            .to_str()
+            .ok_or("the address of the session bus is not UTF-8")?,
+        None if runtime_dir.is_some() => "unix:runtime=yes",
+        None => {
+            return Err(
+                "there is no session bus: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is \
+                 set"
+                .to_owned(),
+            );
+        }
+    };
+    BusAddress::parse(address, runtime_dir).map_err(|error| error.to_string())
 }
