@@ -97,3 +97,6 @@ fn profile(id_token: &IdToken, tenant_id: String, local_account_id: String) -> P
 fn invalid(why: &str) -> AcquireTokenError {
     AcquireTokenError::new(ErrorKind::InvalidResponse, why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,6 +203,26 @@ async fn a_provider_without_dpop_cannot_give_bound_tokens() {
 }
 
 #[tokio::test]
+async fn of_the_scopes_we_add_only_those_that_were_granted_are_asked_for_again() {
+    let world = World::openid(Binds::RefreshTokens).await;
+    world.authority.state().grants = Some("openid a b");
+    world.sign_in("alice").await.unwrap();
+    world.expire();
+    world.token("a").await.unwrap();
+    assert_eq!(world.authority.last_form()["scope"], "openid a");
+    let world = World::entra().await.signed_in().await;
+    world.expire();
+    world
+        .token("c")
+        .await
+        .expect("Entra gives tokens for any resource");
+    assert_eq!(
+        world.authority.last_form()["scope"],
+        "openid profile offline_access c"
+    );
+}
+
+#[tokio::test]
 async fn granted_scopes_are_reported_and_the_same_request_is_a_hit() {
     let world = World::entra().await.signed_in().await;
     world.authority.state().grants = Some("https://graph.example/User.Read");
