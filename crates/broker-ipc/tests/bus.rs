@@ -20,8 +20,6 @@ use keyward_client::ports::TokenBroker;
 use keyward_client::request::{AuthenticationScheme, CachePolicy, PopParameters, Prompt};
 use keyward_client::result::TokenType;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zbus::Connection;
@@ -78,24 +76,6 @@ impl Client {
             .await
             .unwrap();
         serde_json::from_str(&text).unwrap()
-    }
-
-    /// The unique name behind a name.
-    async fn owner(&self, name: &str) -> String {
-        let daemon = "org.freedesktop.DBus";
-        self.0
-            .call_method(
-                Some(daemon),
-                "/org/freedesktop/DBus",
-                Some(daemon),
-                "GetNameOwner",
-                &name,
-            )
-            .await
-            .unwrap()
-            .body()
-            .deserialize()
-            .unwrap()
     }
 
     /// A call without arguments of any method of any object.
@@ -310,48 +290,6 @@ async fn large_requests_are_refused_in_bounded_memory_and_the_names_stay() {
             .contains("larger than 1 MiB")
     );
     client.call("acquireTokenSilently", &request(ANY)).await;
-}
-
-#[tokio::test]
-async fn a_message_with_fields_nobody_knows_does_not_part_us_from_the_bus() {
-    let served = Served::new().await;
-    let path = served.bus.address.strip_prefix("unix:path=").unwrap();
-    let mut raw = UnixStream::connect(path).await.unwrap();
-    let digits: Vec<_> = own_uid().to_string().bytes().collect();
-    let id = digits
-        .iter()
-        .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
-    let hello = zbus::Message::method_call("/org/freedesktop/DBus", "Hello")
-        .destination("org.freedesktop.DBus")
-        .build(&())
-        .unwrap();
-    let ping = zbus::Message::method_call(names::microsoft::PATH, "Ping")
-        .interface("org.freedesktop.DBus.Peer")
-        .destination(names::microsoft::BUS_NAME)
-        .build(&())
-        .unwrap();
-    let mut ping = ping.data().to_vec();
-    // No body follows the header fields, so one more field is one more at the end.
-    ping.extend([42, 1, b'u', 0, 1, 0, 0, 0]);
-    let fields = u32::try_from(ping.len() - 16).unwrap();
-    ping[12..16].copy_from_slice(&fields.to_le_bytes());
-    raw.write_all(format!("\0AUTH EXTERNAL {id}\r\nBEGIN\r\n").as_bytes())
-        .await
-        .unwrap();
-    raw.write_all(hello.data()).await.unwrap();
-    raw.write_all(&ping).await.unwrap();
-    // The answer to the ping has us for its sender.
-    let client = served.client().await;
-    let us = client.owner(names::microsoft::BUS_NAME).await;
-    let mut received = Vec::new();
-    while !received
-        .windows(us.len())
-        .any(|bytes| bytes == us.as_bytes())
-    {
-        assert!(raw.read_buf(&mut received).await.unwrap() > 0);
-    }
-    client.call("acquireTokenSilently", &request(ANY)).await;
-    assert!(!served.serving.is_finished());
 }
 
 #[tokio::test]
