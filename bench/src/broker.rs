@@ -152,13 +152,14 @@ async fn memory(world: &World, idle: (f64, f64), report: &mut Report) -> Result<
     let before = world.resident_mib()?;
     try_join_all(peers.iter().map(|peer| repeat(each, || peer.hit()))).await?;
     let after = world.resident_mib()?;
-    let growth = (after.0 - before.0).max(after.1 - before.1).max(0.0);
+    let growth = |from: (f64, f64)| (after.0 - from.0).max(after.1 - from.1).max(0.0);
     report.extra("idle_rss_mib", rounded(idle.0.max(idle.1)));
     report.extra("idle_rss_keywardd_mib", rounded(idle.0));
     report.extra("idle_rss_keyward_session_mib", rounded(idle.1));
     report.extra("rss_after_calls_keywardd_mib", rounded(after.0));
     report.extra("rss_after_calls_keyward_session_mib", rounded(after.1));
-    report.extra("rss_growth_mib", rounded(growth));
+    report.extra("rss_growth_mib", rounded(growth(before)));
+    report.extra("rss_growth_from_idle_mib", rounded(growth(idle)));
     report.extra("rss_growth_calls", MANY_CALLS);
     Ok(())
 }

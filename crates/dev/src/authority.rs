@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use keyward_dev_authority::{Authority, ENTRA_TENANT, OidcMode, Running};
-use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use crate::DevError;
 use crate::args::{AuthorityArguments, Bind, Tenant};
+use crate::signals::Signals;
 
 /// Runs the authority until it is interrupted.
 ///
@@ -28,12 +28,8 @@ pub async fn run(arguments: &AuthorityArguments) -> Result<ExitCode, DevError> {
         .await
         .map_err(DevError::io("start the authority"))?;
     announce(&running).map_err(DevError::io("announce the authority"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::io("watch signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::io("watch signals"))?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    Signals::listen()?.next().await;
+    running.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
 

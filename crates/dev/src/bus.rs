@@ -28,10 +28,11 @@ impl Bus {
     /// when a private bus cannot be started.
     pub async fn current_or_private(place: &Place, take_over: bool) -> Result<Self, DevError> {
         let Ok(address) = BusAddress::session() else {
-            return Self::private(place).await;
+            return Self::instead_of("there is no session bus", place).await;
         };
-        let Ok(report) = diagnostics::inspect(&address).await else {
-            return Self::private(place).await;
+        let report = match diagnostics::inspect(&address).await {
+            Ok(report) => report,
+            Err(error) => return Self::instead_of(&error, place).await,
         };
         let names = [report.microsoft, report.keyward];
         for name in names.iter().filter(|_| !take_over) {
@@ -54,6 +55,37 @@ impl Bus {
         })
     }
 
+    /// A private bus, said aloud: no Secret Service is on it, and Microsoft's runtime keeps its
+    /// accounts there.
+    async fn instead_of(reason: &str, place: &Place) -> Result<Self, DevError> {
+        eprintln!("keyward-dev: {reason}; using a private bus (without a Secret Service)");
+        Self::private(place).await
+    }
+
+    /// Checks that the broker's names belong to this process.
+    ///
+    /// # Errors
+    ///
+    /// When they belong to another: it did not let go of them.
+    pub async fn check_owner(&self, process: Option<u32>) -> Result<(), DevError> {
+        let environment = |error: String| DevError::Environment(error);
+        let address = BusAddress::parse(&self.address, None)
+            .map_err(|error| environment(error.to_string()))?;
+        let report = diagnostics::inspect(&address).await.map_err(environment)?;
+        for name in [report.microsoft, report.keyward] {
+            let owner = name.owner.and_then(|owner| owner.pid);
+            if owner != process {
+                let owner =
+                    owner.map_or_else(|| "nobody".to_owned(), |pid| format!("process {pid}"));
+                return Err(DevError::Environment(format!(
+                    "{} belongs to {owner} and not to this session's broker; end that broker first",
+                    name.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// A bus of our own.
     ///
     /// # Errors
@@ -70,6 +102,7 @@ impl Bus {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(DevError::io(

@@ -19,6 +19,7 @@ use crate::place::Place;
 use crate::process::Process;
 use crate::session::{CLIENT_ID, DEFAULT_USER, authority_section, broker_environment};
 use crate::sign_in::ScriptedUserAgent;
+use crate::signals::Signals;
 use crate::thief;
 
 const SCOPES: [&str; 1] = ["demo.read"];
@@ -29,6 +30,15 @@ const SCOPES: [&str; 1] = ["demo.read"];
 ///
 /// The first step that did not.
 pub async fn run(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        told = tell_story(arguments) => told,
+        // Dropping the story ends its processes and removes its folder.
+        ending = signals.next() => Ok(ending.exit_code()),
+    }
+}
+
+async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     let place = Place::create()?;
     let authority = authority::start(0).await?;
     place.write_config(&authority_section(&authority))?;

@@ -18,12 +18,14 @@ pub mod api;
 pub mod args;
 pub mod authority;
 pub mod bus;
+pub mod command;
 pub mod demo;
 pub mod mapping;
 pub mod place;
 pub mod process;
 pub mod session;
 pub mod sign_in;
+pub mod signals;
 pub mod thief;
 
 use args::{Arguments, Command};
@@ -35,8 +37,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .first()
         .and_then(|path| Path::new(path).file_name());
     match name.and_then(OsStr::to_str) {
-        Some("keywardd") => keyward_broker::main(mapping::broker_options(arguments)),
-        Some("keyward-session") => keyward_session::main(arguments, private_environment()),
+        Some("keywardd") => {
+            process::end_with_parent();
+            keyward_broker::main(mapping::broker_options(arguments))
+        }
+        Some("keyward-session") => {
+            process::end_with_parent();
+            keyward_session::main(arguments, private_environment())
+        }
         Some("keyward") => keyward_cli::run(arguments),
         _ => run(Arguments::parse_from(arguments)),
     }

@@ -13,6 +13,21 @@ use crate::place::Place;
 /// How long a process of ours may take to get ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
+/// Tells a process of ours whose end it must not outlive.
+const PARENT: &str = "KEYWARD_DEV_PARENT";
+
+/// Makes this process end with the `keyward-dev` that started it, however that ends. Does nothing
+/// in a process that somebody else started.
+pub fn end_with_parent() {
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    if parent.is_some() && std::env::var(PARENT).ok() == parent {
+        let term = Some(rustix::process::Signal::TERM);
+        if let Err(error) = rustix::process::set_parent_process_death_signal(term) {
+            eprintln!("keyward-dev: this process may outlive its parent: {error}");
+        }
+    }
+}
+
 /// A process of ours. It is killed, by its own id, when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -42,7 +57,10 @@ impl Process {
             .env(variable, value)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .env(PARENT, std::process::id().to_string())
             .kill_on_drop(true)
+            // Ctrl-C in the terminal is for the command, not for its broker.
+            .process_group(0)
             .spawn()
             .map_err(DevError::io(format!("start {name}")))?;
         let mut process = Self { name, child };

@@ -1,21 +1,20 @@
 //! `keyward-dev session`: an authority and a broker for the life of one command.
 
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use keyward_config::AuthorityKind;
 use keyward_dev_authority::Running;
-use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::DevError;
 use crate::args::{SessionArguments, SignIn, Tenant};
 use crate::authority;
 use crate::bus::Bus;
+use crate::command;
 use crate::mapping::{self, Mapping};
 use crate::place::Place;
 use crate::process::Process;
+use crate::signals::Signals;
 
 /// The test user signed in where nobody is named.
 pub const DEFAULT_USER: &str = "alice@dev.test";
@@ -27,32 +26,71 @@ pub const CLIENT_ID: &str = "7a1d3e5f-2b4c-4d6e-8f90-a1b2c3d4e5f6";
 ///
 /// # Errors
 ///
-/// When one of them cannot be started, or the broker's names on the bus are taken.
+/// When one of them cannot be started, or the broker's names on the bus are somebody else's.
 pub async fn run(arguments: &SessionArguments) -> Result<ExitCode, DevError> {
-    let place = Place::create()?;
-    let authority = authority::start(0).await?;
-    place.write_config(&configuration(&place, arguments))?;
-    let bus = Bus::current_or_private(&place, arguments.take_over).await?;
+    let mut signals = Signals::listen()?;
+    let stage = tokio::select! {
+        stage = Stage::set(arguments) => stage?,
+        // Dropping what is half set up ends it.
+        ending = signals.next() => return Ok(ending.exit_code()),
+    };
+    let environment = stage.environment(arguments);
+    let status = command::run(&arguments.command, &environment, &mut signals).await;
+    stage.clear().await;
+    status
+}
 
-    let mut environment = broker_environment(&place);
-    environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.address().into()));
-    let mappings = mapping::to_variable(&mappings(&authority, arguments.tenant));
-    environment.push((mapping::VARIABLE, mappings));
-    let keywardd = Process::start(&place, "keywardd", &[], &environment).await?;
-    let mut session_arguments = vec![OsString::from("--no-start")];
-    if arguments.take_over {
-        session_arguments.push("--take-over".into());
+/// Everything a command runs in front of.
+struct Stage {
+    authority: Running,
+    bus: Bus,
+    keywardd: Process,
+    session: Process,
+    // Last, so that the folder goes after what lives in it.
+    place: Place,
+}
+
+impl Stage {
+    async fn set(arguments: &SessionArguments) -> Result<Self, DevError> {
+        let place = Place::create()?;
+        let authority = authority::start(0).await?;
+        place.write_config(&configuration(&place, arguments))?;
+        let bus = Bus::current_or_private(&place, arguments.take_over).await?;
+
+        let mut environment = broker_environment(&place);
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.address().into()));
+        let mappings = mapping::to_variable(&mappings(&authority, arguments.tenant));
+        environment.push((mapping::VARIABLE, mappings));
+        let keywardd = Process::start(&place, "keywardd", &[], &environment).await?;
+        let mut flags = vec![OsString::from("--no-start")];
+        if arguments.take_over {
+            flags.push("--take-over".into());
+        }
+        let session = Process::start(&place, "keyward-session", &flags, &environment).await?;
+        // Nothing may run against another broker in the belief that it is this one.
+        bus.check_owner(session.id()).await?;
+        Ok(Self {
+            authority,
+            bus,
+            keywardd,
+            session,
+            place,
+        })
     }
-    let session =
-        Process::start(&place, "keyward-session", &session_arguments, &environment).await?;
 
-    environment.extend(command_environment(&place, &authority, arguments));
-    let status = run_command(&arguments.command, &environment).await;
+    fn environment(&self, arguments: &SessionArguments) -> Vec<(&'static str, OsString)> {
+        let mut environment = broker_environment(&self.place);
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", self.bus.address().into()));
+        environment.extend(command_environment(&self.place, &self.authority, arguments));
+        environment
+    }
 
-    session.stop().await;
-    keywardd.stop().await;
-    bus.stop().await;
-    status.map(exit_code)
+    async fn clear(self) {
+        self.session.stop().await;
+        self.keywardd.stop().await;
+        self.bus.stop().await;
+        self.authority.shutdown().await;
+    }
 }
 
 /// What both broker processes need to find their private place. They say on stderr only what goes
@@ -147,50 +185,6 @@ fn toml_array(items: &[&str]) -> String {
 /// A basic TOML string; JSON's escapes are a subset of TOML's.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-async fn run_command(
-    command: &[OsString],
-    environment: &[(&str, OsString)],
-) -> Result<ExitStatus, DevError> {
-    let Some((program, arguments)) = command.split_first() else {
-        return Err(DevError::Environment("no command was given".to_owned()));
-    };
-    let name = program.to_string_lossy().into_owned();
-    let mut child = Command::new(program)
-        .args(arguments)
-        .envs(environment.iter().map(|(key, value)| (key, value)))
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(DevError::io(format!("run {name}")))?;
-    // The terminal sends Ctrl-C to the command as well; what happens then is its decision.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::io("watch signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::io("watch signals"))?;
-    loop {
-        tokio::select! {
-            status = child.wait() => return status.map_err(DevError::io(format!("wait for {name}"))),
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => pass_on_termination(&child),
-        }
-    }
-}
-
-fn pass_on_termination(child: &tokio::process::Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
-        && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM)
-    {
-        tracing::debug!(%error, "the command is gone already");
-    }
-}
-
-/// The command's own exit status; 128 and the signal's number if one ended it, as shells do.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
-    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use keyward_oauth::transport::UserAgentError;
 pub struct Launcher {
     /// Tried in this order until one starts and does not report failure.
     commands: Vec<CommandLine>,
-    /// Why there are none.
-    reason: &'static str,
+    /// What a person can do when none works.
+    hint: &'static str,
 }
 
 /// A program with its arguments; the placeholder is replaced by the URL.
@@ -24,6 +24,16 @@ pub struct Launcher {
 struct CommandLine {
     words: Vec<String>,
     placeholder: &'static str,
+    complaints: Complaints,
+}
+
+/// Where a command's standard error goes.
+#[derive(Clone, Copy, Debug)]
+enum Complaints {
+    /// To ours: somebody configured the command and wants to know.
+    Shown,
+    /// Nowhere: browsers say a lot that helps nobody.
+    Dropped,
 }
 
 /// A browser command that cannot be used.
@@ -31,8 +41,9 @@ struct CommandLine {
 #[error("the browser command is empty: name a program, and {{url}} where the address goes")]
 pub struct InvalidCommand;
 
-const NO_DISPLAY: &str = "there is neither $BROWSER nor a display (DISPLAY, WAYLAND_DISPLAY); \
-    set $BROWSER, or user_agent.command in the configuration";
+const SET_BROWSER: &str = "set $BROWSER, or user_agent.command in the configuration";
+const SEE_OUTPUT: &str =
+    "its own output says why; user_agent.command in the configuration names it";
 
 impl Launcher {
     /// A command with `{url}` where the address goes; without the placeholder the address becomes
@@ -49,8 +60,9 @@ impl Launcher {
             commands: vec![CommandLine {
                 words,
                 placeholder: "{url}",
+                complaints: Complaints::Shown,
             }],
-            reason: "",
+            hint: SEE_OUTPUT,
         })
     }
 
@@ -67,6 +79,7 @@ impl Launcher {
         let line = |text: &str| CommandLine {
             words: text.split_ascii_whitespace().map(str::to_owned).collect(),
             placeholder: "%s",
+            complaints: Complaints::Dropped,
         };
         let mut commands: Vec<CommandLine> =
             browser.unwrap_or_default().split(':').map(line).collect();
@@ -76,14 +89,17 @@ impl Launcher {
         }
         Self {
             commands,
-            reason: NO_DISPLAY,
+            hint: SET_BROWSER,
         }
     }
 
     /// Whether there is anything to start.
     pub(crate) fn check(&self) -> Result<(), UserAgentError> {
         if self.commands.is_empty() {
-            return Err(UserAgentError::Unavailable(self.reason.to_owned()));
+            return Err(UserAgentError::Unavailable(format!(
+                "there is neither $BROWSER nor a display (DISPLAY, WAYLAND_DISPLAY); {}",
+                self.hint
+            )));
         }
         Ok(())
     }
@@ -98,10 +114,7 @@ impl Launcher {
                 Err(reason) => reasons.push(reason),
             }
         }
-        UserAgentError::Unavailable(format!(
-            "{}; set $BROWSER, or user_agent.command in the configuration",
-            reasons.join(", ")
-        ))
+        UserAgentError::Unavailable(format!("{}; {}", reasons.join(", "), self.hint))
     }
 }
 
@@ -123,7 +136,10 @@ impl CommandLine {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(match self.complaints {
+                Complaints::Shown => Stdio::inherit(),
+                Complaints::Dropped => Stdio::null(),
+            });
         // What the bus or a supervisor told the process that starts it concerns no browser.
         for told in [
             "DBUS_STARTER_ADDRESS",
