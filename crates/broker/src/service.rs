@@ -67,7 +67,7 @@ impl BrokerService for Service {
             open.requirements.check(&result)?;
             Ok(result)
         };
-        Box::pin(call.observe(work)).await
+        call.observe(work).await
     }
 
     async fn acquire_token_interactive(
@@ -95,7 +95,7 @@ impl BrokerService for Service {
     ) -> Result<Vec<AccountInfo>, AcquireTokenError> {
         let call = Call::new("accounts", caller, Some(client_id), None);
         let work = async { self.admitted(caller).await?.engine.accounts(client_id) };
-        Box::pin(call.observe(work)).await
+        call.observe(work).await
     }
 
     async fn sign_out(
@@ -107,7 +107,7 @@ impl BrokerService for Service {
         let correlation_id = Some(request.correlation_id);
         let call = Call::new("sign_out", caller, Some(&client_id), correlation_id);
         let work = async { self.admitted(caller).await?.engine.sign_out(request).await };
-        Box::pin(call.observe(work)).await
+        call.observe(work).await
     }
 
     async fn dpop_proof(
@@ -124,7 +124,7 @@ impl BrokerService for Service {
                 .dpop_proof(request)
                 .await
         };
-        Box::pin(call.observe(work)).await
+        call.observe(work).await
     }
 
     async fn status(&self, caller: &Caller) -> Result<BrokerStatus, AcquireTokenError> {

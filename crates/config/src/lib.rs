@@ -6,7 +6,7 @@
 //! `require_*` and `[[authority]]` can only be tightened by the others.
 //!
 //! A broken file is an error value that names file and line; who runs with it decides what still
-//! works. Nothing here reads the process environment except [`Environment::of_process`].
+//! works. Only [`Environment::of_process`] and [`supervisor`] read the process environment.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
