@@ -234,3 +234,6 @@ pub(crate) fn cancelled() -> AcquireTokenError {
         "the application cancelled the request",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) struct Call(Message);
 
 impl Call {
+    pub(crate) fn new(message: Message) -> Self {
+        Self(message)
+    }
+
     pub(crate) fn header(&self) -> Header<'_> {
         self.0.header()
     }
@@ -108,7 +112,7 @@ pub(crate) async fn run<H: Handler>(mut incoming: MessageStream, handler: Arc<H>
             message = incoming.next(), if in_flight.len() < capacity => match message {
                 Some(Ok(message)) => match message.message_type() {
                     Type::MethodCall => {
-                        in_flight.push(answer(&connection, &handler, Call(message)));
+                        in_flight.push(answer(&connection, &handler, Call::new(message)));
                     }
                     Type::Signal => handler.signal(&message),
                     Type::MethodReturn | Type::Error => {}

@@ -104,7 +104,7 @@ impl From<Then> for State {
 }
 
 impl<R: AsyncRead + Unpin> GuardedRead<R> {
-    fn new(stream: R, received: Vec<u8>) -> Self {
+    pub(crate) fn new(stream: R, received: Vec<u8>) -> Self {
         Self {
             stream,
             input: received,

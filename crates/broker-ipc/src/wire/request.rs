@@ -265,3 +265,22 @@ pub(crate) fn new_correlation_id() -> CorrelationId {
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A request with every field set, for tests.
+#[cfg(test)]
+pub(crate) fn sample() -> SilentRequest {
+    SilentRequest {
+        token: TokenRequest {
+            client_id: ClientId::parse("c").unwrap(),
+            authority: "https://idp.example/tenant".to_owned(),
+            scopes: Scopes::parse("a b"),
+            scheme: AuthenticationScheme::Bearer,
+            claims: Some("{}".to_owned()),
+            redirect_uri: Some("http://localhost".to_owned()),
+            extra_parameters: [("x".to_owned(), "1".to_owned())].into(),
+            correlation_id: CorrelationId::from_random([3; 16]),
+        },
+        account: AccountSelector::Username("alice".to_owned()),
+        cache: CachePolicy::Renew(AccessToken::new("old".to_owned())),
+    }
+}
