@@ -51,11 +51,15 @@ impl Sitting for BrowserSitting {
     }
 
     async fn show(self: Box<Self>, url: Url) -> Result<Redirect, UserAgentError> {
+        let state = url
+            .query_pairs()
+            .find(|(name, _)| name == "state")
+            .map(|(_, state)| state.into_owned());
         // The listener comes first: a quick browser must find it, and a launcher that only ends
         // with the browser must not hold up the redirect.
         let failed = self.launcher.open(url);
         tokio::select! {
-            redirect = self.listener.redirect() => redirect,
+            redirect = self.listener.redirect(state) => redirect,
             error = failed => Err(error),
         }
     }

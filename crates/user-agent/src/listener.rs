@@ -16,7 +16,7 @@ use keyward_oauth::transport::{Redirect, UserAgentError};
 
 use crate::page;
 use crate::redirect_uri::LoopbackUri;
-use crate::request::{self, Incoming};
+use crate::request::{self, Awaited, Incoming};
 
 /// How long one connection may take.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
@@ -52,15 +52,20 @@ impl Listener {
         &self.redirect_uri
     }
 
-    /// Waits for the redirect; every other request is answered with 404.
-    pub(crate) async fn redirect(self) -> Result<Redirect, UserAgentError> {
+    /// Waits for the answer to the authorize request with this `state`; every other request is
+    /// answered with 404.
+    pub(crate) async fn redirect(self, state: Option<String>) -> Result<Redirect, UserAgentError> {
+        let awaited = Arc::new(Awaited {
+            redirect_uri: self.redirect_uri,
+            state,
+        });
         let (found, mut redirects) = mpsc::channel(1);
         let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let mut acceptors = JoinSet::new();
         for socket in self.sockets {
             acceptors.spawn(accept(
                 socket,
-                self.redirect_uri.clone(),
+                Arc::clone(&awaited),
                 found.clone(),
                 Arc::clone(&slots),
             ));
@@ -115,7 +120,7 @@ async fn bind(uri: &LoopbackUri) -> io::Result<Vec<TcpListener>> {
 /// Serves connections until the listener fails.
 async fn accept(
     socket: TcpListener,
-    redirect_uri: Url,
+    awaited: Arc<Awaited>,
     found: mpsc::Sender<Redirect>,
     slots: Arc<Semaphore>,
 ) -> io::Error {
@@ -126,12 +131,14 @@ async fn accept(
         };
         let stream = match socket.accept().await {
             Ok((stream, _)) => stream,
+            // It hung up before we came to it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => return error,
         };
-        let (redirect_uri, found) = (redirect_uri.clone(), found.clone());
+        let (awaited, found) = (Arc::clone(&awaited), found.clone());
         connections.spawn(async move {
             let _slot = slot;
-            let served = timeout(CONNECTION_DEADLINE, serve(stream, &redirect_uri, &found)).await;
+            let served = timeout(CONNECTION_DEADLINE, serve(stream, &awaited, &found)).await;
             if !matches!(served, Ok(Ok(()))) {
                 tracing::debug!("a connection to the redirect listener was no use");
             }
@@ -143,10 +150,10 @@ async fn accept(
 /// Answers one request; the redirect is passed on only after the page was sent.
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    redirect_uri: &Url,
+    awaited: &Awaited,
     found: &mpsc::Sender<Redirect>,
 ) -> io::Result<()> {
-    match request::read(&mut stream, redirect_uri).await {
+    match request::read(&mut stream, awaited).await {
         Ok(Incoming::Redirect(url)) => {
             let failed = url.query_pairs().any(|(name, _)| name == "error");
             let page = if failed { page::FAILURE } else { page::SUCCESS };
@@ -197,7 +204,7 @@ mod tests {
     async fn the_first_redirect_is_taken_and_the_listener_closed() {
         let listener = Listener::open(None).await.unwrap();
         let uri = listener.redirect_uri().clone();
-        let waiting = tokio::spawn(listener.redirect());
+        let waiting = tokio::spawn(listener.redirect(None));
         assert!(get(&uri, "/favicon.ico").await.starts_with("HTTP/1.1 404"));
         assert!(
             get(&uri, "/?code=c&state=s")
@@ -214,7 +221,7 @@ mod tests {
     async fn an_error_shows_another_page() {
         let listener = Listener::open(None).await.unwrap();
         let uri = listener.redirect_uri().clone();
-        let waiting = tokio::spawn(listener.redirect());
+        let waiting = tokio::spawn(listener.redirect(None));
         assert!(
             get(&uri, "/?error=access_denied")
                 .await
@@ -227,7 +234,7 @@ mod tests {
     async fn connections_that_say_nothing_do_not_hold_up_the_redirect() {
         let listener = Listener::open(None).await.unwrap();
         let uri = listener.redirect_uri().clone();
-        let waiting = tokio::spawn(listener.redirect());
+        let waiting = tokio::spawn(listener.redirect(None));
         let address = (Ipv4Addr::LOCALHOST, uri.port().unwrap());
         let mut silent = Vec::new();
         for _ in 0..MOST_CONNECTIONS / 2 {

@@ -20,10 +20,36 @@ pub(crate) enum Incoming {
     Other,
 }
 
-/// Reads one request and compares it with the redirect URI.
+/// The redirect that is waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaited {
+    pub(crate) redirect_uri: Url,
+    /// `state` of the authorize request. Any page in a browser can send a code to a loopback port;
+    /// one that does not know the state must not use up the listener (RFC 8252 §8.9).
+    pub(crate) state: Option<String>,
+}
+
+impl Awaited {
+    /// Whether these are the parameters of an answer, and to this request.
+    fn is_answered_by(&self, url: &Url) -> bool {
+        let parameter = |wanted: &str| {
+            url.query_pairs()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value)
+        };
+        match (&self.state, parameter("state")) {
+            (Some(expected), Some(state)) if *expected != state => false,
+            // Not every authority repeats the state in an error, which is no use to a stranger.
+            (Some(_), None) => parameter("error").is_some(),
+            _ => parameter("code").is_some() || parameter("error").is_some(),
+        }
+    }
+}
+
+/// Reads one request and compares it with the redirect that is waited for.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
-    redirect_uri: &Url,
+    awaited: &Awaited,
 ) -> io::Result<Incoming> {
     let mut bytes = Vec::new();
     let head = loop {
@@ -40,7 +66,7 @@ pub(crate) async fn read(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(head.classify(redirect_uri, &bytes[body_start..body_start + head.body]))
+    Ok(head.classify(awaited, &bytes[body_start..body_start + head.body]))
 }
 
 /// The parts of a request head that matter.
@@ -91,7 +117,8 @@ impl Head {
         }))
     }
 
-    fn classify(&self, redirect_uri: &Url, body: &[u8]) -> Incoming {
+    fn classify(&self, awaited: &Awaited, body: &[u8]) -> Incoming {
+        let redirect_uri = &awaited.redirect_uri;
         // A page of another origin that was rebound to this address still sends its own name.
         if self.host != authority_of(redirect_uri) || !self.target.starts_with('/') {
             return Incoming::Other;
@@ -103,9 +130,8 @@ impl Head {
             // `response_mode=form_post`: the same parameters, in the body.
             url.set_query(str::from_utf8(body).ok());
         }
-        let answers = |name: &str| matches!(name, "code" | "error");
-        let answered = url.query_pairs().any(|(name, _)| answers(&name));
-        if url.path() == redirect_uri.path() && url.host() == redirect_uri.host() && answered {
+        let here = url.path() == redirect_uri.path() && url.host() == redirect_uri.host();
+        if here && awaited.is_answered_by(&url) {
             Incoming::Redirect(url)
         } else {
             Incoming::Other
@@ -125,8 +151,32 @@ mod tests {
     use super::*;
 
     async fn incoming(text: &str) -> io::Result<Incoming> {
-        let uri = Url::parse("http://localhost:4711/back").unwrap();
-        read(&mut text.as_bytes(), &uri).await
+        incoming_for(None, text).await
+    }
+
+    async fn incoming_for(state: Option<&str>, text: &str) -> io::Result<Incoming> {
+        let awaited = Awaited {
+            redirect_uri: Url::parse("http://localhost:4711/back").unwrap(),
+            state: state.map(str::to_owned),
+        };
+        read(&mut text.as_bytes(), &awaited).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_another_request_does_not_count() {
+        for (query, counts) in [
+            ("code=c&state=s", true),
+            ("error=access_denied&state=s", true),
+            ("error=server_error", true),
+            ("code=c&state=t", false),
+            ("error=access_denied&state=t", false),
+            ("code=c", false),
+            ("state=s", false),
+        ] {
+            let text = format!("GET /back?{query} HTTP/1.1\r\nHost: localhost:4711\r\n\r\n");
+            let incoming = incoming_for(Some("s"), &text).await.unwrap();
+            assert_eq!(matches!(incoming, Incoming::Redirect(_)), counts, "{query}");
+        }
     }
 
     #[tokio::test]
