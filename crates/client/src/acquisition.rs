@@ -12,7 +12,7 @@ use keyward_oauth::token_request::{TokenBinding, TokenOptions};
 use crate::authority::{Authority, AuthorityKind};
 use crate::authority_metadata::dialect;
 use crate::cache::entity::Environment;
-use crate::cache::key::{GrantKey, Target, Wanted};
+use crate::cache::key::{GrantKey, Target, Wanted, slot};
 use crate::engine::Shared;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::request::{AuthenticationScheme, TokenRequest};
@@ -45,11 +45,13 @@ pub(crate) struct Acquisition {
     pub(crate) correlation_id: CorrelationId,
 }
 
-/// What makes two silent requests the same to an authority.
+/// What makes two silent requests the same to an authority. Small, whatever the request holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestIdentity {
     pub(crate) grant: GrantKey,
-    pub(crate) target: Target,
+    /// The slot of what is asked for.
+    pub(crate) target: String,
+    /// The slot of the claims.
     pub(crate) claims: Option<String>,
     /// Whether nobody needs the answer yet (`refresh_in`).
     pub(crate) ahead_of_need: bool,
@@ -166,22 +168,21 @@ impl Acquisition {
     }
 }
 
-/// Extra parameters that may change what is issued, in one spelling.
+/// Extra parameters that may change what is issued, in one short spelling; empty for none.
 fn extension(parameters: &BTreeMap<String, String>) -> String {
     let telling = parameters.iter().filter(|(name, _)| {
         !HINTS.contains(&name.as_str())
             && !name.starts_with("x-client-")
             && !name.starts_with("msal_")
     });
-    let mut spelled = String::new();
-    for (name, value) in telling {
-        for part in [name, value] {
-            spelled.push_str(&part.len().to_string());
-            spelled.push(':');
-            spelled.push_str(part);
-        }
+    let parts: Vec<&str> = telling
+        .flat_map(|(name, value)| [name.as_str(), value])
+        .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        slot(&parts)
     }
-    spelled
 }
 
 #[cfg(test)]
@@ -200,6 +201,7 @@ mod tests {
         assert_eq!(spelled(&[]), "");
         assert_ne!(spelled(&[("resource", "a")]), spelled(&[("resource", "b")]));
         assert_ne!(spelled(&[("a", "b1:c")]), spelled(&[("a", "b"), ("c", "")]));
+        assert!(spelled(&[("a", &"b".repeat(100_000))]).len() < 100);
     }
 
     #[test]

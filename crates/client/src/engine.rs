@@ -1,6 +1,7 @@
 //! The engine: what all flows share, and its public face.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -150,6 +151,8 @@ pub(crate) struct Shared {
     pub(crate) vault: Arc<Vault>,
     pub(crate) metadata: AuthorityMetadata,
     pub(crate) nonces: Arc<Nonces>,
+    /// When the name of an authority was written last, in seconds since the epoch.
+    pub(crate) environment_written: AtomicU64,
     pub(crate) renewals: SingleFlight<Renewal, Result<Acquired, AcquireTokenError>>,
     /// One renewal per grant at a time: refresh tokens rotate.
     pub(crate) turns: Turns<GrantKey>,
@@ -167,6 +170,7 @@ impl Shared {
             settings,
             metadata: AuthorityMetadata::default(),
             nonces: Arc::default(),
+            environment_written: AtomicU64::new(0),
             renewals: SingleFlight::new(Abandoned::Finish),
             turns: Turns::default(),
             throttle: Throttle::default(),

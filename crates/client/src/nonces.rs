@@ -7,6 +7,8 @@ use url::{Origin, Url};
 
 /// The most servers remembered; beyond, the one heard of longest ago is forgotten.
 const MOST: usize = 256;
+/// Longer nonces are not remembered.
+const LONGEST: usize = 4096;
 
 /// Whose nonce it is. One origin may be both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +39,7 @@ impl Nonces {
 
     /// Takes a nonce from an answer, whatever else the answer says.
     pub fn heard(&self, server: Server, url: &Url, nonce: &str) {
-        let Some(origin) = origin(url) else {
+        let Some(origin) = origin(url).filter(|_| nonce.len() <= LONGEST) else {
             return;
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,8 @@
 //! applications get finished signatures for one request each.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use url::Url;
 
@@ -9,6 +11,7 @@ use keyward_oauth::dpop::{self, ProofTarget};
 use keyward_oauth::jose::Jwk;
 use keyward_oauth::secret::AccessToken;
 use keyward_oauth::shr::{self, SignedRequest};
+use keyward_oauth::time::UnixTime;
 
 use crate::acquisition::Acquisition;
 use crate::authority::AuthorityKind;
@@ -23,6 +26,9 @@ use crate::request::{AuthenticationScheme, DpopProofRequest, PopParameters, Reso
 use crate::result::{AuthenticationResult, TokenType};
 use crate::silent::Acquired;
 use crate::vault::Unwritten;
+
+/// How often the names of authorities are written at most.
+const ENVIRONMENT_FLOOR: Duration = Duration::from_secs(10);
 
 impl Shared {
     /// Makes a result of an access token: wrapped into a signed HTTP request, or with its first
@@ -113,7 +119,8 @@ impl Shared {
         if let Some(nonce) = &resource.nonce {
             self.nonces.heard(Server::Resource, &url, nonce);
         }
-        let nonce = self.nonces.latest(Server::Resource, &url);
+        let latest = || self.nonces.latest(Server::Resource, &url);
+        let nonce = resource.nonce.clone().or_else(latest);
         let target = ProofTarget {
             method: &resource.method,
             url: &url,
@@ -170,12 +177,17 @@ impl Shared {
 
     /// Remembers how this client names the authority: its accounts are listed under that name.
     fn remember_environment(self: &Arc<Self>, asked: &Acquisition) {
-        let named = asked.environment();
+        let (named, now) = (asked.environment(), self.now());
         let changed = self
             .vault
             .cache()
             .is_ok_and(|cache| cache.named(named.clone()).is_some());
-        if changed {
+        // A client that names it now this way, now that, must not make us write for each call.
+        let last = UnixTime::from_secs(self.environment_written.load(Ordering::Relaxed));
+        let recent = now >= last && now.since(last) < ENVIRONMENT_FLOOR;
+        if changed && !recent {
+            self.environment_written
+                .store(now.as_secs(), Ordering::Relaxed);
             let shared = Arc::clone(self);
             tokio::spawn(async move {
                 let plan = move |cache: &crate::cache::Cache| {

@@ -10,7 +10,7 @@ use crate::acquisition::{Acquisition, RequestIdentity};
 use crate::authority::Tenant;
 use crate::cache::Cache;
 use crate::cache::entity::Account;
-use crate::cache::key::{AccountKey, GrantKey, Target};
+use crate::cache::key::{AccountKey, GrantKey, Target, slot};
 use crate::cache::lookup::{Hit, Lookup, Query};
 use crate::engine::{Shared, panicked};
 use crate::error::{AcquireTokenError, ErrorKind};
@@ -196,8 +196,8 @@ impl Silent {
         Renewal {
             request: RequestIdentity {
                 grant: self.grant.clone(),
-                target: self.target.clone(),
-                claims: self.asked.claims.clone(),
+                target: self.target.slot(),
+                claims: self.asked.claims.as_deref().map(|claims| slot(&[claims])),
                 ahead_of_need,
             },
             unlike: match &self.cache {
@@ -221,7 +221,10 @@ fn select(
             .accounts()
             .filter(|account| account.key.provider == *provider)
     };
-    let ours = |account: &Account| cache.grant(&account.key, &asked.client).is_some();
+    let ours = |account: &Account| {
+        let grant = cache.grant(&account.key, &asked.client);
+        grant.is_some_and(|grant| !grant.is_spent())
+    };
     match selector {
         AccountSelector::Home(home) => {
             let key = AccountKey {

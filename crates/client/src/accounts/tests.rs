@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use crate::binding::{Binding, KeyProtection};
 use crate::testing::authority::{ENTRA, ISSUER, TENANT};
 use crate::testing::world::{client, until};
@@ -23,6 +25,21 @@ async fn accounts_are_listed_under_the_name_the_client_uses() {
     );
     world.restart().await;
     assert_eq!(environment(&world, "app"), "localhost");
+}
+
+#[tokio::test]
+async fn a_client_of_two_names_does_not_make_us_write_for_every_call() {
+    let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let before = world.vault.writes.load(Ordering::SeqCst);
+    for n in 0..100 {
+        let mut request = world.silent("a");
+        if n % 2 == 0 {
+            request.token.authority = "https://localhost/common".to_owned();
+        }
+        world.engine.silent(request).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert!(world.vault.writes.load(Ordering::SeqCst) <= before + 1);
 }
 
 #[tokio::test]

@@ -84,6 +84,11 @@ impl Grant {
         Some(key)
     }
 
+    /// Whether nothing is left in it that gives a token.
+    pub fn is_spent(&self) -> bool {
+        self.refresh_tokens.is_empty() && self.access_tokens.is_empty()
+    }
+
     /// The key of a DPoP token that was issued to this grant and has not ended.
     pub fn key_of(&self, access_token: &AccessToken, now: UnixTime) -> Option<&KeyRef> {
         let current = self.access_tokens.iter().find(|token| {

@@ -1,6 +1,7 @@
 //! The queue of sign-ins: one at a time has the person's attention.
 
 use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use futures_util::future;
@@ -14,8 +15,7 @@ use crate::acquisition::Acquisition;
 use crate::authority::Tenant;
 use crate::engine::{Shared, panicked};
 use crate::error::AcquireTokenError;
-use crate::request::{CachePolicy, Prompt};
-use crate::result::TokenType;
+use crate::request::{AuthenticationScheme, CachePolicy, Prompt};
 use crate::silent::Acquired;
 
 /// Sign-ins with the same key are one.
@@ -25,7 +25,7 @@ pub(crate) struct SignIn {
     provider: Arc<str>,
     tenant: Tenant,
     scopes: String,
-    token_type: TokenType,
+    scheme: Discriminant<AuthenticationScheme>,
     claims: Option<String>,
     account: Option<AccountSelector>,
     login_hint: Option<String>,
@@ -43,7 +43,7 @@ impl Interactive {
             provider: Arc::clone(&asked.authority.provider),
             tenant: asked.authority.tenant.clone(),
             scopes: asked.scopes.canonical(),
-            token_type: asked.token_type,
+            scheme: discriminant(&asked.scheme),
             claims: asked.claims.clone(),
             account: self.account.clone(),
             login_hint: self.login_hint.clone(),

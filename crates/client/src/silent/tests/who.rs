@@ -55,6 +55,19 @@ async fn among_two_accounts_each_gets_its_own_token_and_nobody_gets_any() {
 }
 
 #[tokio::test]
+async fn an_account_with_nothing_left_does_not_stand_in_the_others_way() {
+    let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    world.expire();
+    world.authority.state().revoke_everything();
+    world.token("a").await.unwrap_err();
+    world.sign_in("bob").await.unwrap();
+    assert_eq!(
+        world.token("a").await.unwrap().account.username,
+        "bob@dev.test"
+    );
+}
+
+#[tokio::test]
 async fn another_client_sees_the_account_and_gets_no_token_of_it() {
     let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
     let mut request = world.silent("a");
