@@ -76,6 +76,16 @@ async fn an_authority_that_cannot_be_reached_does_not_keep_anybody_signed_in() {
     assert_eq!(world.vault.count(RecordKind::RefreshToken), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_does_not_answer_is_not_waited_for_long() {
+    let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let account = world.token("a").await.unwrap().account.home_account_id;
+    world.authority.state().keeps_revocations_waiting = true;
+    let begun = tokio::time::Instant::now();
+    sign_out(&world, account).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
 #[tokio::test]
 async fn entra_is_not_asked_to_revoke() {
     let world = World::entra().await.signed_in().await;

@@ -88,6 +88,8 @@ pub struct State {
     pub unreachable: bool,
     /// Metadata and keys cannot be fetched.
     pub dumb: bool,
+    /// Revocations are never answered.
+    pub keeps_revocations_waiting: bool,
     pub faults: VecDeque<Fault>,
     /// The forms of all token requests.
     pub forms: Vec<HashMap<String, String>>,
@@ -139,6 +141,7 @@ impl Authority {
                 gives_id_token_on_refresh: true,
                 unreachable: false,
                 dumb: false,
+                keeps_revocations_waiting: false,
                 faults: VecDeque::new(),
                 forms: Vec::new(),
                 revoked: Vec::new(),
@@ -263,6 +266,10 @@ impl HttpClient for Authority {
             return Ok(answer(200, &self.jwks()));
         }
         if path.ends_with("/revoke") {
+            let waits = self.state().keeps_revocations_waiting;
+            if waits {
+                std::future::pending::<()>().await;
+            }
             let form: HashMap<_, _> = url::form_urlencoded::parse(&request.body)
                 .into_owned()
                 .collect();
