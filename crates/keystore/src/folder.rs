@@ -179,15 +179,18 @@ fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, flags, Mode::empty())
 }
 
-/// Makes a folder and those above it, and lets its name survive a power cut.
+/// Makes a folder and those above it, and lets their names survive a power cut.
 fn make(path: &Path) -> Result<(), KeyStoreError> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
     let made = DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
         .create(path)
-        .and_then(|()| match path.parent() {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => Ok(()),
+        .and_then(|()| {
+            let parents = missing.iter().filter_map(|dir| dir.parent());
+            parents
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .try_for_each(|parent| File::open(parent)?.sync_all())
         });
     made.map_err(|source| KeyStoreError::Io {
         action: "create",

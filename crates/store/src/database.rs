@@ -282,6 +282,7 @@ fn open_file(path: &Path, sync: Sync) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch(EXCLUSIVE)?;
     connection.execute_batch(sync.pragma())?;
     connection.execute_batch(PRAGMAS)?;
     Ok(connection)
@@ -305,10 +306,12 @@ impl Sync {
     }
 }
 
-/// One process has the database open, so the log's index stays in its memory (`EXCLUSIVE`, before
-/// the log is used). Small caches: records are read once, and memory is measured.
+/// One process has the database open, so the log's index stays in its memory. Has to come before
+/// anything that reads the database.
+const EXCLUSIVE: &str = "PRAGMA locking_mode = EXCLUSIVE;";
+
+/// Small caches: records are read once, and memory is measured.
 const PRAGMAS: &str = "
-    PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
     PRAGMA secure_delete = ON;
     PRAGMA trusted_schema = OFF;

@@ -1,7 +1,7 @@
 //! The vault's folder: private, local, and held by one process.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,11 +40,7 @@ impl Place {
     }
 
     fn open_as(folder: &Path, uid: u32) -> Result<Self, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| of_io("create", folder, &error))?;
+        make(folder).map_err(|error| of_io("create", folder, &error))?;
         // SQLite is told to follow no links, so the ones above the folder are resolved here.
         let folder = folder
             .canonicalize()
@@ -100,7 +96,7 @@ impl Place {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let leftover = self.folder.join(format!("{DRAFT}{suffix}"));
             match std::fs::remove_file(&leftover) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(of_io("remove", &leftover, &error));
                 }
                 _ => {}
@@ -135,10 +131,27 @@ impl Place {
                 check(path, &metadata(path, &file)?, self.uid, 0o600)?;
                 Ok(Some(file))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(of_io("open", path, &error)),
         }
     }
+}
+
+/// Makes the folder and those above it, if there is none, and lets their names survive a power cut:
+/// a record is no more durable than the folder it is in.
+fn make(folder: &Path) -> io::Result<()> {
+    let above = folder.ancestors();
+    let missing: Vec<&Path> = above.take_while(|dir| !dir.exists()).collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    for parent in missing.iter().filter_map(|dir| dir.parent()) {
+        if !parent.as_os_str().is_empty() {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the lock, and leaves our process id in it for whoever comes next.
