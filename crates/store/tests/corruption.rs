@@ -191,7 +191,7 @@ fn rows_a_page_lost_count_of_are_missed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_changed_byte_of_a_record_costs_that_record_only(
