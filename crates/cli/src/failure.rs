@@ -54,7 +54,7 @@ impl Failure {
 
 impl From<AcquireTokenError> for Failure {
     fn from(error: AcquireTokenError) -> Self {
-        let failure = Self::new(error.kind(), error.message());
+        let failure = Self::new(error.kind(), message(&error));
         if error.interaction_required() {
             return match error.claims() {
                 Some(claims) => {
@@ -67,6 +67,18 @@ impl From<AcquireTokenError> for Failure {
             Some(wait) => failure.with_hint(format!("try again in {} s", wait.as_secs())),
             None => failure,
         }
+    }
+}
+
+/// What happened, and what the authority says of it in its own words.
+fn message(error: &AcquireTokenError) -> String {
+    let words = error
+        .authority()
+        .and_then(|answer| answer.description.as_deref())
+        .and_then(|text| text.lines().next());
+    match words {
+        Some(words) => format!("{}; the authority says: {words}", error.message()),
+        None => error.message().to_owned(),
     }
 }
 

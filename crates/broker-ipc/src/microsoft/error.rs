@@ -78,6 +78,14 @@ fn context(error: &AcquireTokenError) -> String {
             context.push(')');
         }
     }
+    // What the authority says in its own words; its later lines are only its log's identifiers.
+    let words = error
+        .authority()
+        .and_then(|answer| answer.description.as_deref());
+    if let Some(words) = words.and_then(|text| text.lines().next()) {
+        context.push_str("; the authority says: ");
+        context.push_str(words);
+    }
     context
 }
 
@@ -100,6 +108,23 @@ mod tests {
             assert!(top["context"].as_str().unwrap().contains("it broke"));
             assert!(tags.insert(top["tag"].as_u64().unwrap()));
         }
+    }
+
+    #[test]
+    fn the_authority_is_quoted() {
+        let answer = AuthorityError {
+            error: "invalid_grant".to_owned(),
+            description: Some("AADSTS50076: use MFA.\r\nTrace ID: 1".to_owned()),
+            codes: vec![50_076],
+            ..AuthorityError::default()
+        };
+        let error = AcquireTokenError::new(
+            keyward_client::error::ErrorKind::InteractionRequired,
+            "sign in again",
+        )
+        .with_authority(Some(answer));
+        let context = context(&error);
+        assert!(context.ends_with("; the authority says: AADSTS50076: use MFA."));
     }
 
     #[test]
