@@ -218,3 +218,12 @@ fn nothing_is_logged_at_a_level_that_is_off() {
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
 }
+
+#[test]
+fn nobody_reading_the_log_stops_nothing() {
+    let place = Place::new();
+    let mut running = place.start();
+    drop(running.0.stderr.take());
+    assert!(answers(&place.socket()));
+    assert_eq!(running.end_by(Signal::TERM).code(), Some(0));
+}
