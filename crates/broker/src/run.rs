@@ -1,7 +1,7 @@
 //! Start-up, in this order: harden, read, bind, open, serve.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ pub fn main(options: Options) -> ExitCode {
     match harden_and_run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("keywardd: {error}");
+            // Without anybody to read it, the exit status has to do.
+            let _ = writeln!(io::stderr(), "keywardd: {error}");
             ExitCode::from(error.exit_code())
         }
     }

@@ -25,7 +25,7 @@ use keyward_client::request::{
 use keyward_client::result::{AuthenticationResult, TokenSource, TokenType};
 use keyward_config::{AuthorityEntry, AuthorityKind, Environment, Permit};
 use keyward_dev_authority::scripted::Choice;
-use keyward_dev_authority::{Authority, Running, Tenant};
+use keyward_dev_authority::{Authority, Endpoint, Fault, FaultRule, Match, Running, Tenant};
 use scripted_agent::ScriptedAgent;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -228,6 +228,38 @@ async fn one_sign_in_lasts_over_restarts_until_sign_out() {
     let keys = fs::read_dir(machine.state().join("keys")).unwrap();
     let keys: Vec<_> = keys.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(keys, ["wrapping.key"]);
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_under_way_is_finished_before_the_broker_ends() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let before = sign_in(&app).await.unwrap();
+    let slow = FaultRule {
+        endpoint: Endpoint::Token,
+        fault: Fault::Slow { ms: 300 },
+        times: Some(1),
+        matching: Match::default(),
+    };
+    machine.authority.fault(slow).unwrap();
+    let renewal = tokio::spawn(async move { renewed(&app).await });
+    while !machine.authority.faults().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    broker.stop().await;
+    renewal.await.unwrap().unwrap_err();
+
+    let broker = machine.start();
+    let app = machine.application(&alice).await;
+    let after = cached(&app).await.unwrap();
+    assert_eq!(after.token_source, TokenSource::Cache);
+    assert_ne!(
+        after.access_token.expose_secret(),
+        before.access_token.expose_secret()
+    );
+    broker.stop().await;
 }
 
 #[tokio::test]
