@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what the tests need beside Rust and a C compiler.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::steps::{Failure, Outcome, cargo, in_path, must, output, root, show};
@@ -61,6 +61,12 @@ const NEEDS: [Need; 7] = [
         there: || in_path("npm"),
     },
 ];
+
+/// The oldest npm that can install from the lock file.
+const OLDEST_NPM: u32 = 10;
+
+/// What takes an older one's place; runs on [`OLDEST_NODE`].
+const NEWER_NPM: &str = "10.9.4";
 
 /// The oldest Node.js on which the pinned packages were tried.
 const OLDEST_NODE: u32 = 18;
@@ -187,14 +193,39 @@ fn install_node_modules() -> Result<bool, Failure> {
         return Ok(false);
     }
     println!("setup: installing msal-node, Microsoft's runtime and oidc-provider from npm");
-    must(
-        Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&project),
-    )?;
+    must(npm(&project)?.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
     fs::write(&stamp, lock)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))?;
     Ok(true)
+}
+
+/// npm for this project. What Debian and Ubuntu call npm, 9.2, cannot read a lock file in which a
+/// local package overrides another; through it, a newer one is used.
+fn npm(project: &Path) -> Result<Command, Failure> {
+    let version = output(Command::new("npm").arg("--version")).unwrap_or_default();
+    let mut command = Command::new("npm");
+    if major(&format!("v{version}")).is_some_and(|major| major >= OLDEST_NPM) {
+        command.current_dir(project);
+        return Ok(command);
+    }
+    if version.is_empty() {
+        return Err(Failure::new("npm does not run; reinstall it"));
+    }
+    println!(
+        "setup: npm {} is too old for this lock file, using npm@{NEWER_NPM}",
+        version.trim()
+    );
+    // Not in the project's folder, whose lock file the old one would read first.
+    command.current_dir(std::env::temp_dir());
+    command.args([
+        "exec",
+        "--yes",
+        "--package",
+        &format!("npm@{NEWER_NPM}"),
+        "--",
+    ]);
+    command.args(["npm", "--prefix"]).arg(project);
+    Ok(command)
 }
 
 /// The npm project of the end-to-end tests.
