@@ -34,7 +34,9 @@ pub fn msal_node(report: &mut Report) -> Result<(), Failure> {
     }
     // On a thread of its own: the private login's helpers wait in their own way.
     let measured = std::thread::spawn(move || measure(&scripts).map_err(|error| error.to_string()));
-    let durations = measured.join().map_err(|_| "measuring msal-node panicked")??;
+    let durations = measured
+        .join()
+        .map_err(|_| "measuring msal-node panicked")??;
     let cached = samples(&durations.cached);
     let brokered = samples(&durations.brokered);
     let floor = ("msal-node, cached by its runtime", &cached);
