@@ -220,10 +220,21 @@ fn every_error_of_the_broker_has_the_exit_code_of_the_table() {
         let authority = format!("{FAILING}{}", row.name);
         let ran = broker.run(&["token", "--authority", &authority]);
         assert_eq!(ran.code, row.exit_code, "{}", row.name);
-        let message = format!("error: it is {}\n", row.name);
-        assert!(ran.err.starts_with(&message), "{}", ran.err);
+        let message = format!("error: it is {}", row.name);
+        let said = ran.err.lines().next().unwrap_or_default();
+        assert!(said.starts_with(&message), "{}", ran.err);
         assert!(ran.out.is_empty());
     }
+}
+
+#[test]
+fn an_error_quotes_what_the_authority_says() {
+    let broker = Running::start();
+    let authority = format!("{FAILING}InteractionRequired");
+    let ran = broker.run(&["token", "--authority", &authority]);
+    let quoted =
+        "error: it is InteractionRequired; the authority says: AADSTS50076: more is needed\n";
+    assert!(ran.err.starts_with(quoted), "{}", ran.err);
 }
 
 #[test]
