@@ -65,6 +65,7 @@ fn unit_tests() -> Outcome {
         "--lib",
         "--bins",
         "--tests",
+        "--no-fail-fast",
         "--quiet",
     ]))
 }
