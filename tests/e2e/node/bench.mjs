@@ -40,3 +40,5 @@ const pop = {
 await pca.acquireTokenSilent(bearer);
 await pca.acquireTokenSilent(pop);
 console.log(JSON.stringify({ cached: await time(bearer), brokered: await time(pop) }));
+// Microsoft's runtime keeps the process alive.
+process.exit(0);
