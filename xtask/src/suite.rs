@@ -26,13 +26,7 @@ pub fn run(fast: bool) -> Outcome {
         must(&mut cargo(&["build", "--package", "keyward-dev"]))
     })?;
     steps.last("end-to-end tests", || {
-        must(&mut cargo(&[
-            "test",
-            "--package",
-            "keyward-e2e",
-            "--test",
-            "e2e",
-        ]))
+        must(&mut cargo(&["test", "--workspace", "--test", "e2e"]))
     })
 }
 
