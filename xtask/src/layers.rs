@@ -14,7 +14,7 @@ use crate::steps::{Failure, Outcome, root};
 pub fn run() -> Outcome {
     let workspace = Metadata::of_workspace()?;
     let mut wrong = graph::check(&workspace);
-    wrong.extend(source::check(root())?);
+    wrong.extend(source::check(&root())?);
     if wrong.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Running the steps of a task, with a heading and the time each took.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -101,10 +101,12 @@ pub fn show(command: &Command) -> String {
     words.join(" ")
 }
 
-/// The folder of the workspace.
-pub fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+/// The folder of the workspace: the one this task was asked for in. What was compiled in may be
+/// another clone's that shares the target folder.
+pub fn root() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = here.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    here.parent().map_or(here.clone(), Path::to_owned)
 }
 
 /// Whether a program of this name is in `PATH`.
