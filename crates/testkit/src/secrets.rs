@@ -7,16 +7,26 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+pub mod encoding;
+
 /// The secrets to look for. `Debug` tells only how many.
 pub struct Secrets {
-    list: Vec<Vec<u8>>,
-    /// Which secrets begin with these bytes.
+    forms: Vec<Form>,
+    /// Which forms begin with these bytes.
     by_start: HashMap<[u8; START], Vec<usize>>,
     /// Whether any begins with these two bytes: what nearly every position is dismissed by.
     first_two: Vec<bool>,
+    count: usize,
 }
 
-/// How many bytes of a secret pick the ones to compare in full.
+/// One way in which a secret may stand somewhere.
+struct Form {
+    bytes: Vec<u8>,
+    secret: usize,
+    encoding: &'static str,
+}
+
+/// How many bytes of a form pick the ones to compare in full.
 const START: usize = 8;
 
 /// Shorter texts occur by chance.
@@ -29,49 +39,60 @@ pub struct Finding {
     pub place: String,
     /// The secret's position in the list.
     pub secret: usize,
+    /// How it is written there.
+    pub encoding: &'static str,
 }
 
 impl Secrets {
-    /// Takes the secrets to look for, as they are and as they stand in a form (RFC 6749
-    /// Appendix B).
+    /// Takes the secrets to look for. They are found as they are and in every encoding of
+    /// [`encoding`].
     ///
     /// Panics when there are none, or one is so short that it would occur by chance: a search
     /// that cannot find anything proves nothing.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut found = Self {
-            list: Vec::new(),
+            forms: Vec::new(),
             by_start: HashMap::new(),
             first_two: vec![false; 1 << 16],
+            count: 0,
         };
         for secret in secrets {
-            assert!(
-                secret.len() >= SHORTEST,
-                "a secret of {} bytes",
-                secret.len()
-            );
-            let encoded = form_encoded(&secret);
-            if encoded != secret {
-                found.add(encoded.into_bytes());
+            let length = secret.len();
+            assert!(length >= SHORTEST, "a secret of {length} bytes");
+            for (encoding, bytes) in encoding::every(&secret) {
+                found.add(Form {
+                    bytes,
+                    secret: found.count,
+                    encoding,
+                });
             }
-            found.add(secret.into_bytes());
+            found.count += 1;
         }
-        assert!(!found.list.is_empty(), "no secrets to look for");
+        assert!(found.count > 0, "no secrets to look for");
         found
     }
 
-    fn add(&mut self, secret: Vec<u8>) {
+    fn add(&mut self, form: Form) {
         let mut start = [0; START];
-        start.copy_from_slice(&secret[..START]);
-        self.first_two[two(&secret)] = true;
+        start.copy_from_slice(&form.bytes[..START]);
+        self.first_two[two(&form.bytes)] = true;
         self.by_start
             .entry(start)
             .or_default()
-            .push(self.list.len());
-        self.list.push(secret);
+            .push(self.forms.len());
+        self.forms.push(form);
     }
 
     /// The positions of the secrets in `bytes`.
     pub fn in_bytes(&self, bytes: &[u8]) -> Vec<usize> {
+        let forms = self.forms_in(bytes).into_iter();
+        let mut found: Vec<_> = forms.map(|form| self.forms[form].secret).collect();
+        found.dedup();
+        found
+    }
+
+    /// The forms in `bytes`, in their order.
+    fn forms_in(&self, bytes: &[u8]) -> Vec<usize> {
         let mut found = Vec::new();
         for at in 0..bytes.len().saturating_sub(SHORTEST - 1) {
             let rest = &bytes[at..];
@@ -79,7 +100,7 @@ impl Secrets {
                 continue;
             }
             let candidates = self.by_start.get(&rest[..START]).into_iter().flatten();
-            found.extend(candidates.filter(|index| rest.starts_with(&self.list[**index])));
+            found.extend(candidates.filter(|form| rest.starts_with(&self.forms[**form].bytes)));
         }
         found.sort_unstable();
         found.dedup();
@@ -87,22 +108,51 @@ impl Secrets {
     }
 
     /// The secrets in any file below a folder, by path.
+    ///
+    /// Panics when one cannot be read: what was not read was not searched.
     pub fn in_folder(&self, folder: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let Ok(kind) = entry.file_type() else {
+        for entry in still_there(folder, fs::read_dir(folder))
+            .into_iter()
+            .flatten()
+        {
+            let path = entry.expect("a folder can be listed").path();
+            let Some(kind) = still_there(&path, fs::symlink_metadata(&path)) else {
                 continue;
             };
             if kind.is_dir() {
                 findings.extend(self.in_folder(&path));
             } else if kind.is_file() {
-                let bytes = fs::read(&path).unwrap_or_default();
+                let bytes = still_there(&path, fs::read(&path)).unwrap_or_default();
                 findings.extend(self.findings(&bytes, &path.display().to_string()));
             }
         }
         findings.sort();
         findings
+    }
+
+    /// The secrets in the files a process has open, also those nobody can open any more because
+    /// their name is gone.
+    ///
+    /// # Errors
+    ///
+    /// When this user may not look.
+    pub fn in_open_files(&self, process: u32) -> io::Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{process}/fd"))? {
+            let link = entry?.path();
+            let Some(kind) = still_there(&link, fs::metadata(&link)) else {
+                continue;
+            };
+            if kind.is_file() {
+                let place = fs::read_link(&link).unwrap_or_else(|_| link.clone());
+                let bytes = still_there(&link, fs::read(&link)).unwrap_or_default();
+                findings.extend(self.findings(&bytes, &place.display().to_string()));
+            }
+        }
+        findings.sort();
+        findings.dedup();
+        Ok(findings)
     }
 
     /// The secrets in the memory of a process, by region.
@@ -114,55 +164,81 @@ impl Secrets {
         let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
         let memory = File::open(format!("/proc/{process}/mem"))?;
         let mut findings = Vec::new();
+        let mut read = 0;
         for region in maps.lines().filter_map(Region::parse) {
             let place = format!("memory of process {process}, {}", region.name);
-            self.in_region(&memory, &region, |bytes| {
+            read += self.in_region(&memory, &region, |bytes| {
                 findings.extend(self.findings(bytes, &place));
             });
+        }
+        if read == 0 {
+            return Err(io::Error::other("no memory of it could be read"));
         }
         findings.sort();
         findings.dedup();
         Ok(findings)
     }
 
-    /// Reads a region piece by piece; pieces overlap by the longest secret.
-    fn in_region(&self, memory: &File, region: &Region<'_>, mut look: impl FnMut(&[u8])) {
-        let overlap = self.list.iter().map(Vec::len).max().unwrap_or_default() as u64;
+    /// Reads a region piece by piece; pieces overlap by the longest form. How much was read.
+    fn in_region(&self, memory: &File, region: &Region<'_>, mut look: impl FnMut(&[u8])) -> u64 {
+        let longest = self.forms.iter().map(|form| form.bytes.len()).max();
+        let overlap = longest.unwrap_or_default() as u64;
         let mut buffer = vec![0; PIECE];
-        let mut at = region.start;
+        let (mut at, mut total) = (region.start, 0);
         while at < region.end {
             let wanted = usize::try_from(region.end - at).map_or(PIECE, |left| left.min(PIECE));
-            // Regions of devices cannot be read, and a running process gives pages back.
-            let Ok(read) = memory.read_at(&mut buffer[..wanted], at) else {
-                return;
+            let read = match memory.read_at(&mut buffer[..wanted], at) {
+                Ok(read) if read > 0 => read,
+                // Regions of devices cannot be read, and a running process gives pages back.
+                _ => {
+                    at += PAGE;
+                    continue;
+                }
             };
             look(&buffer[..read]);
-            if read < wanted || at + read as u64 == region.end {
-                return;
-            }
-            at += read as u64 - overlap;
+            total += read as u64;
+            let end = at + read as u64;
+            // A piece that ended early is followed by a page that cannot be read.
+            at = if end < region.end && read == wanted {
+                end - overlap
+            } else {
+                end
+            };
         }
+        total
     }
 
     fn findings(&self, bytes: &[u8], place: &str) -> Vec<Finding> {
-        let found = self.in_bytes(bytes).into_iter();
-        found
-            .map(|secret| Finding {
-                place: place.to_owned(),
-                secret,
-            })
-            .collect()
+        let forms = self.forms_in(bytes).into_iter();
+        let finding = |form: usize| Finding {
+            place: place.to_owned(),
+            secret: self.forms[form].secret,
+            encoding: self.forms[form].encoding,
+        };
+        forms.map(finding).collect()
     }
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({})", self.list.len())
+        write!(f, "Secrets({})", self.count)
+    }
+}
+
+/// What was read; `None` if it has gone meanwhile, as files and processes do.
+fn still_there<T>(path: &Path, read: io::Result<T>) -> Option<T> {
+    match read {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{} was not searched: {error}", path.display()),
     }
 }
 
 /// How much memory is looked at at once.
 const PIECE: usize = 1 << 20;
+
+/// What can be read or not as a whole.
+const PAGE: u64 = 4096;
 
 /// One line of `/proc/PID/maps`.
 struct Region<'a> {
@@ -179,29 +255,21 @@ impl<'a> Region<'a> {
         if !words.next()?.starts_with('r') {
             return None;
         }
+        let name = words.nth(3).unwrap_or("anonymous");
+        // The kernel's own pages hold the time and code; devices answer reads by errors.
+        if name.starts_with("[v") || name.starts_with("/dev/") {
+            return None;
+        }
         Some(Self {
             start: u64::from_str_radix(start, 16).ok()?,
             end: u64::from_str_radix(end, 16).ok()?,
-            name: words.nth(3).unwrap_or("anonymous"),
+            name,
         })
     }
 }
 
 fn two(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) << 8 | usize::from(bytes[1])
-}
-
-fn form_encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._*".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -218,14 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_as_it_is_and_as_a_form_carries_it() {
+    fn a_secret_is_found_in_every_encoding_wherever_it_stands() {
         let secrets = secrets();
-        for text in [SECRET.to_owned(), form_encoded(SECRET)] {
-            let around = format!("refresh_token={text}&client_id=x");
-            assert_eq!(secrets.in_bytes(around.as_bytes()).len(), 1, "{around}");
-            assert_eq!(secrets.in_bytes(text.as_bytes()).len(), 1, "{text}");
+        let forms: Vec<_> = encoding::every(SECRET).collect();
+        assert!(forms.len() > 10, "{}", forms.len());
+        for (encoding, bytes) in forms {
+            assert_eq!(secrets.in_bytes(&bytes), [1], "{encoding}");
+            let around = [b"refresh_token=", &bytes[..], b"&client_id=x"].concat();
+            assert_eq!(secrets.in_bytes(&around), [1], "{encoding}");
+            assert_eq!(secrets.in_bytes(&bytes[1..]), [0; 0], "{encoding}");
         }
-        assert!(secrets.in_bytes(&SECRET.as_bytes()[1..]).is_empty());
         assert!(secrets.in_bytes(b"").is_empty());
     }
 
@@ -238,6 +308,15 @@ mod tests {
         let found = secrets().in_folder(folder.path());
         assert_eq!(found.len(), 1);
         assert!(found[0].place.ends_with("deep/leak"));
+        assert_eq!((found[0].secret, found[0].encoding), (1, "as it is"));
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_found_through_the_process_that_has_it_open() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, SECRET.as_bytes()).unwrap();
+        let found = secrets().in_open_files(std::process::id()).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 
     #[test]
@@ -268,6 +347,6 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        assert_eq!(format!("{:?}", secrets()), "Secrets(3)");
+        assert_eq!(format!("{:?}", secrets()), "Secrets(2)");
     }
 }
