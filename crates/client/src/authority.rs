@@ -117,8 +117,8 @@ impl AuthorityRules {
         let found = self
             .matched(&name)
             .or_else(|| self.configured_issuer(&name))
-            .or_else(|| well_known::authority(&name))
             .or_else(|| self.derived(&name, used))
+            .or_else(|| well_known::authority(&name))
             .ok_or_else(|| untrusted(&name))?;
         Ok(found.known_as(&name))
     }
@@ -137,7 +137,9 @@ impl AuthorityRules {
     }
 
     /// `https://ANYHOST/GUID`, where the GUID was derived from an issuer that is configured or was
-    /// used before: that is what Microsoft's runtime makes of the accounts we report.
+    /// used before: that is what Microsoft's runtime makes of the accounts we report. The host may
+    /// be a well-known one: an application that names `common` there and uses such an account says
+    /// so. No tenant of Entra's has a GUID derived from a name.
     fn derived(
         &self,
         name: &Name,

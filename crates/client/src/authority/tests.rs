@@ -173,7 +173,12 @@ fn a_derived_guid_resolves_back_to_its_issuer_on_any_host() {
     let issuer = "https://idp.example:8443/realms/a";
     let rules = rules(&[rule(&[], issuer, AuthorityKind::OpenId)]);
     let guid = derived_tenant(issuer).to_string().to_uppercase();
-    for host in ["localhost", "idp.example", "other.example"] {
+    for host in [
+        "localhost",
+        "idp.example",
+        "other.example",
+        "login.microsoftonline.com",
+    ] {
         let authority = resolve(&rules, &format!("https://{host}/{guid}")).unwrap();
         assert_eq!(&*authority.issuer, issuer);
         assert_eq!(&*authority.environment, host);

@@ -98,6 +98,12 @@ impl World {
         self.engine.open().await.unwrap();
     }
 
+    /// The same, and the configuration names no authority any more.
+    pub async fn restart_unconfigured(&mut self) {
+        self.settings.authorities = AuthorityRules::default();
+        self.restart().await;
+    }
+
     pub fn ports(&self) -> Ports {
         self.ports.clone()
     }

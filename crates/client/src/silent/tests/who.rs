@@ -157,3 +157,19 @@ async fn every_name_of_an_authority_means_the_same_account() {
     let error = world.engine.silent(request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AuthorityUntrusted);
 }
+
+#[tokio::test]
+async fn a_derived_tenant_leads_back_to_its_authority_whatever_is_configured() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let tenant = crate::authority::derived_tenant(ISSUER);
+    world.restart_unconfigured().await;
+    // Microsoft's runtime puts an account's tenant in the place of `common`, whoever's it is.
+    for host in ["localhost", "login.microsoftonline.com", "sts.windows.net"] {
+        world.expire();
+        let mut request = world.silent("a");
+        request.token.authority = format!("https://{host}/{tenant}");
+        let result = world.engine.silent(request).await.unwrap();
+        assert_eq!(result.token_source, TokenSource::IdentityProvider, "{host}");
+        assert_eq!(result.authority, ISSUER);
+    }
+}
