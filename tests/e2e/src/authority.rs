@@ -2,6 +2,7 @@
 //! and a restart forgets nothing.
 
 use keyward_dev_authority::{Authority, FaultRule, LogEntry, OidcMode, Running, Stopped};
+use keyward_testkit::http;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -47,6 +48,17 @@ impl TestAuthority {
         format!("{}/api/me", self.http)
     }
 
+    /// For whom the demo API takes a bearer token to be. Panics when it refuses the token.
+    pub fn whose(&self, access_token: &str) -> String {
+        let header = format!("Bearer {access_token}");
+        let answer = http::get(&self.api(), &[("Authorization", &header)]);
+        let answer = answer.expect("the API answers");
+        assert_eq!(answer.status, 200, "the API refuses the token: {answer:?}");
+        let me = answer.json();
+        let user = me["preferred_username"].as_str();
+        user.expect("the API knows a user").to_owned()
+    }
+
     /// The issuer of a tenant.
     pub fn issuer(&self, tenant: Tenant) -> String {
         self.running().issuer(tenant.into())
@@ -80,6 +92,19 @@ impl TestAuthority {
             .into_iter()
             .map(|token| token.refresh_token)
             .collect()
+    }
+
+    /// Which tenants issued the refresh tokens of [`refresh_tokens`](Self::refresh_tokens).
+    pub fn issuers(&self) -> Vec<Tenant> {
+        let issued = self.running().issued().into_iter();
+        let tenant = |issued: keyward_dev_authority::Tenant| {
+            if issued == Tenant::Oidc.into() {
+                Tenant::Oidc
+            } else {
+                Tenant::Entra
+            }
+        };
+        issued.map(|token| tenant(token.tenant)).collect()
     }
 
     /// Ends every refresh token of a user.

@@ -1,7 +1,7 @@
 //! The browser of a login: does what the test decided, and counts how often it was opened.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use keyward_testkit::Login;
@@ -39,7 +39,8 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Puts the program into the login. `alice` signs in until told otherwise.
+    /// Puts the program into the login, also as `xdg-open`, so that whoever opens a browser past
+    /// the configuration is counted, too. `alice` signs in until told otherwise.
     pub fn install(login: &Login) -> Self {
         let folder = login.path("browser");
         fs::create_dir_all(&folder).expect("a folder can be made");
@@ -54,6 +55,7 @@ impl Browser {
         fs::write(browser.program(), script).expect("a program can be written");
         let executable = fs::Permissions::from_mode(0o700);
         fs::set_permissions(browser.program(), executable).expect("it can be made executable");
+        symlink(browser.program(), login.path("bin/xdg-open")).expect("a link can be made");
         browser.signs_in(crate::ALICE);
         browser
     }

@@ -1,5 +1,8 @@
 //! `keyward`, the command line, run as a person or a script runs it.
 
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use keyward_testkit::Process;
 use serde_json::Value;
 
@@ -35,6 +38,16 @@ impl Run {
 
 /// Runs `keyward` with these arguments and the defaults `keyward-dev session` exports.
 pub fn keyward(stack: &Stack, arguments: &[&str]) -> Run {
+    run(stack, &mut command(stack, arguments))
+}
+
+/// The same, which logs everything; standard error is kept in the login's logs.
+pub fn keyward_logging_everything(stack: &Stack, arguments: &[&str]) -> Run {
+    run(stack, command(stack, arguments).env("KEYWARD_LOG", "trace"))
+}
+
+/// The command, not started.
+pub fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let mut command = stack.command("keyward");
     command
         .args(arguments)
@@ -43,11 +56,16 @@ pub fn keyward(stack: &Stack, arguments: &[&str]) -> Run {
             "KEYWARD_DEV_AUTHORITY",
             stack.localhost_authority(Tenant::Oidc),
         );
-    // A folder of its own: every run starts with empty output files.
-    let logs = stack.login.path("cli");
-    let _ = std::fs::remove_dir_all(&logs);
-    std::fs::create_dir_all(&logs).expect("a folder can be made");
-    let mut process = Process::start("keyward", &mut command, &logs);
+    command
+}
+
+fn run(stack: &Stack, command: &mut Command) -> Run {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    // Every run starts with empty output files, and none takes those of another away.
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let logs = stack.login.logs().join(format!("cli-{run}"));
+    std::fs::create_dir(&logs).expect("a folder can be made");
+    let mut process = Process::start("keyward", command, &logs);
     let status = process.wait(SOON * 2);
     Run {
         code: status.code().unwrap_or(-1),

@@ -16,7 +16,7 @@ pub mod typed;
 
 pub use authority::TestAuthority;
 pub use msal::Msal;
-pub use stack::{Stack, Tenant};
+pub use stack::{Stack, Tenant, on_both_tenants};
 pub use typed::Typed;
 
 use std::time::Duration;

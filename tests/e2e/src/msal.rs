@@ -121,6 +121,15 @@ impl Msal {
         self.ask("silent", json!({"user": user}))
     }
 
+    /// The same past every cache; each `mark` is a request of its own.
+    ///
+    /// # Errors
+    ///
+    /// What the library threw.
+    pub fn renew(&mut self, user: &str, mark: &str) -> Result<Value, MsalError> {
+        self.ask("silent", fresh(user, mark))
+    }
+
     /// The accounts the library sees.
     pub fn accounts(&mut self) -> Vec<String> {
         let accounts = self
@@ -145,6 +154,18 @@ impl Msal {
     pub fn browsers_opened(&self) -> u64 {
         self.browsers_opened
     }
+}
+
+/// A request for this user that no cache can answer, since it asks for claims of its own.
+pub fn fresh(user: &str, mark: &str) -> Value {
+    let claims = json!({"access_token": {"x": {"value": mark}}});
+    json!({"user": user, "claims": claims.to_string()})
+}
+
+/// The access token in an answer.
+pub fn access_token(answer: &Value) -> &str {
+    let token = answer["accessToken"].as_str();
+    token.unwrap_or_else(|| panic!("no access token in {answer}"))
 }
 
 impl MsalError {

@@ -33,6 +33,16 @@ pub enum Tenant {
     Entra,
 }
 
+impl Tenant {
+    /// Its name on the command line of `keyward-dev session`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Entra => "entra",
+        }
+    }
+}
+
 impl From<Tenant> for keyward_dev_authority::Tenant {
     fn from(tenant: Tenant) -> Self {
         match tenant {
@@ -40,6 +50,18 @@ impl From<Tenant> for keyward_dev_authority::Tenant {
             Tenant::Entra => Self::Entra,
         }
     }
+}
+
+/// Runs a test on both tenants at once. The thread that fails carries its tenant's name.
+pub fn on_both_tenants(test: impl Fn(Tenant) + Sync) {
+    std::thread::scope(|scope| {
+        let test = &test;
+        for tenant in [Tenant::Oidc, Tenant::Entra] {
+            let thread = std::thread::Builder::new().name(format!("tenant {}", tenant.name()));
+            let started = thread.spawn_scoped(scope, move || test(tenant));
+            started.expect("a thread can be started");
+        }
+    });
 }
 
 /// Everything of one private login. Ended, part by part, when dropped.
@@ -69,19 +91,8 @@ impl Stack {
         programs::install(&login);
         let browser = Browser::install(&login);
         let authority = TestAuthority::start(OidcMode::RefreshTokenOnly);
-        let socket = login.path("run/keyward/broker.sock").display().to_string();
         // What an activated keyward-session finds.
-        let environment = [
-            ("KEYWARD_SOCKET", socket),
-            (
-                "KEYWARD_CONFIG",
-                login.path("keyward.toml").display().to_string(),
-            ),
-            (
-                "KEYWARD_STATE_DIR",
-                login.path("state/keyward").display().to_string(),
-            ),
-        ];
+        let environment = environment(&login, &browser);
         let environment = environment
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
@@ -120,15 +131,7 @@ impl Stack {
             PathBuf::from(program)
         };
         let mut command = self.login.command(found);
-        let path = std::env::var("PATH").unwrap_or_default();
-        command
-            .env(
-                "PATH",
-                format!("{}:{path}", self.login.path("bin").display()),
-            )
-            .env("KEYWARD_SOCKET", self.socket())
-            .env("KEYWARD_CONFIG", self.configuration_file())
-            .env("KEYWARD_STATE_DIR", self.vault());
+        command.envs(environment(&self.login, &self.browser));
         command
     }
 
@@ -290,6 +293,22 @@ impl Stack {
             self.authority.issuer(tenant),
         )
     }
+}
+
+/// Where everything of a login is.
+fn environment(login: &Login, browser: &Browser) -> [(&'static str, String); 5] {
+    let shown = |path: PathBuf| path.display().to_string();
+    let path = std::env::var("PATH").unwrap_or_default();
+    [
+        ("PATH", format!("{}:{path}", shown(login.path("bin")))),
+        ("BROWSER", shown(browser.program())),
+        (
+            "KEYWARD_SOCKET",
+            shown(login.path("run/keyward/broker.sock")),
+        ),
+        ("KEYWARD_CONFIG", shown(login.path("keyward.toml"))),
+        ("KEYWARD_STATE_DIR", shown(login.path("state/keyward"))),
+    ]
 }
 
 impl Drop for Stack {
