@@ -8,7 +8,7 @@ use keyward_oauth::identifiers::CorrelationId;
 use keyward_oauth::time::UnixTime;
 
 use crate::faults::Twist;
-use crate::origin::Origin;
+use crate::origin::{Origin, Scheme};
 use crate::params::Params;
 use crate::random;
 use crate::reply;
@@ -42,9 +42,13 @@ impl Call {
     /// # Errors
     ///
     /// The refusal to answer: a foreign `Host`, or a body that is too large or broke off.
-    pub(crate) async fn read(request: Request<Body>, now: UnixTime) -> Result<Self, Response> {
+    pub(crate) async fn read(
+        scheme: Scheme,
+        request: Request<Body>,
+        now: UnixTime,
+    ) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let origin = Origin::of(&parts.uri, &parts.headers).map_err(|_| foreign_host())?;
+        let origin = Origin::of(scheme, &parts.uri, &parts.headers).map_err(|_| foreign_host())?;
         let body = to_bytes(body, LARGEST_BODY)
             .await
             .map_err(|_| too_large())?;

@@ -17,6 +17,7 @@ use crate::ending::{self, Unanswered};
 use crate::entra;
 use crate::faults::{Ending, Plan, Subject};
 use crate::oidc;
+use crate::origin::Scheme;
 use crate::pages;
 use crate::reply::{self, Outcome};
 use crate::request_log::LogEntry;
@@ -30,9 +31,9 @@ use crate::{admin, api, subject};
 pub(crate) async fn dispatch(
     state: &State,
     stop: watch::Receiver<bool>,
-    request: Request<Body>,
+    (scheme, request): (Scheme, Request<Body>),
 ) -> Response {
-    let mut call = match Call::read(request, state.clock.now()).await {
+    let mut call = match Call::read(scheme, request, state.clock.now()).await {
         Ok(call) => call,
         Err(refusal) => return refusal,
     };
@@ -113,9 +114,10 @@ fn handle_entra(
 
 fn handle_oidc(state: &State, call: &Call, endpoint: OidcEndpoint) -> Response {
     match endpoint {
-        OidcEndpoint::Metadata => {
-            reply::outcome(reply::public_json(&oidc::metadata::metadata(call)), "ok")
-        }
+        OidcEndpoint::Metadata => reply::outcome(
+            reply::public_json(&oidc::metadata::metadata(call)),
+            "ok",
+        ),
         OidcEndpoint::Keys => keys(state, Tenant::Oidc),
         OidcEndpoint::Authorize => oidc::authorize::authorize(state, call),
         OidcEndpoint::Token => oidc::token::token(state, call),

@@ -14,7 +14,8 @@
 //! **Tenants.** The Entra-shaped one, [`ENTRA_TENANT`], also as `common`, `organizations` and
 //! [`ENTRA_DOMAIN`]; the OpenID one at `/oidc`, whose metadata is also at the GUID derived from its
 //! issuer. Every URL in an answer is on the origin the request came to, and a token minted under
-//! one spelling of loopback is good under all. **Users**: [`users`]; every password is `pw`.
+//! one spelling of loopback is good under all. **TLS** is spoken on the same port, with a
+//! certificate of its own ([`Running::certificate`]), for clients that refuse anything else. **Users**: [`users`]; every password is `pw`.
 //! **Clients**: any GUID, with native redirect URIs and any scope, unless
 //! [`Builder::strict_clients`] says otherwise. **Family tokens** (`foci`) go to Microsoft's own
 //! first-party clients and to whoever asks for the scope `urn:keyward:foci`. **API**: `/api/me`
@@ -67,6 +68,7 @@ mod signin;
 mod state;
 mod subject;
 mod tenant;
+mod tls;
 mod tokens;
 pub mod users;
 

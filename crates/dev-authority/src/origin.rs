@@ -14,10 +14,34 @@ use url::Url;
 /// The spellings of loopback we answer to.
 pub(crate) const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
+/// How a request came: both are spoken on the same port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port a URL need not name.
+    const fn default_port(self) -> &'static str {
+        match self {
+            Self::Http => "80",
+            Self::Https => "443",
+        }
+    }
+}
+
 /// Scheme, host and port, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    scheme: &'static str,
+    scheme: Scheme,
     /// Host and port as a browser would write them.
     authority: String,
 }
@@ -25,19 +49,19 @@ pub(crate) struct Origin {
 impl Origin {
     /// The origin a request names: in its target, if that is absolute, else in `Host`
     /// (RFC 9112 §3.2.2).
-    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, BadHost> {
+    pub(crate) fn of(scheme: Scheme, uri: &Uri, headers: &HeaderMap) -> Result<Self, BadHost> {
         if let Some(authority) = uri.authority() {
-            return Self::http(authority);
+            return Self::at(scheme, authority);
         }
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err(BadHost);
         };
         let host = host.to_str().map_err(|_| BadHost)?;
-        Self::http(&host.parse().map_err(|_| BadHost)?)
+        Self::at(scheme, &host.parse().map_err(|_| BadHost)?)
     }
 
-    fn http(authority: &Authority) -> Result<Self, BadHost> {
+    fn at(scheme: Scheme, authority: &Authority) -> Result<Self, BadHost> {
         let host = authority.host().to_ascii_lowercase();
         if authority.as_str().contains('@') || !LOOPBACK.contains(&host.as_str()) {
             return Err(BadHost);
@@ -45,23 +69,20 @@ impl Origin {
         let rest = authority.as_str().get(host.len()..).unwrap_or_default();
         let authority = match rest.strip_prefix(':') {
             None if rest.is_empty() => host,
-            Some("80") => host,
+            Some(port) if port == scheme.default_port() => host,
             Some(port) => match port.parse::<u16>() {
                 Ok(port) => format!("{host}:{port}"),
                 Err(_) => return Err(BadHost),
             },
             None => return Err(BadHost),
         };
-        Ok(Self {
-            scheme: "http",
-            authority,
-        })
+        Ok(Self { scheme, authority })
     }
 
     /// An origin of ours under one spelling of loopback.
     pub(crate) fn loopback(host: &str, port: u16) -> Self {
         Self {
-            scheme: "http",
+            scheme: Scheme::Http,
             authority: format!("{host}:{port}"),
         }
     }
@@ -71,12 +92,12 @@ impl Origin {
         &self.authority
     }
 
-    /// Whether `url` is `path` on some origin of ours. Tokens minted under one spelling of
-    /// loopback are good under all.
+    /// Whether `url` is `path` on some origin of ours. Tokens minted under one scheme and spelling
+    /// of loopback are good under all.
     pub(crate) fn is_ours(url: &str, path: &str) -> bool {
         let on_loopback = |url: &Url| {
             let host = url.host_str().is_some_and(|host| LOOPBACK.contains(&host));
-            host && url.scheme() == "http" && url.username().is_empty()
+            host && matches!(url.scheme(), "http" | "https") && url.username().is_empty()
         };
         match url.strip_suffix(path) {
             Some(origin) => Url::parse(origin)
@@ -88,7 +109,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.authority)
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority)
     }
 }
 
@@ -103,7 +124,7 @@ mod tests {
     fn origin(host: &str) -> Result<String, BadHost> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
-        Origin::of(&Uri::from_static("/"), &headers).map(|origin| origin.to_string())
+        Origin::of(Scheme::Http, &Uri::from_static("/"), &headers).map(|origin| origin.to_string())
     }
 
     #[test]
@@ -133,26 +154,26 @@ mod tests {
             assert_eq!(origin(bad), Err(BadHost), "{bad}");
         }
         assert_eq!(
-            Origin::of(&Uri::from_static("/"), &HeaderMap::new()),
+            Origin::of(Scheme::Http, &Uri::from_static("/"), &HeaderMap::new()),
             Err(BadHost)
         );
         let absolute = Uri::from_static("http://evil.example/");
         let mut headers = HeaderMap::new();
         headers.insert(HOST, "localhost".parse().unwrap());
-        assert_eq!(Origin::of(&absolute, &headers), Err(BadHost));
+        assert_eq!(Origin::of(Scheme::Http, &absolute, &headers), Err(BadHost));
     }
 
     #[test]
     fn an_issuer_is_ours_under_every_spelling() {
         for host in ["localhost:1", "127.0.0.1:1", "[::1]:1", "localhost"] {
-            assert!(
-                Origin::is_ours(&format!("http://{host}/oidc"), "/oidc"),
-                "{host}"
-            );
+            for scheme in ["http", "https"] {
+                let issuer = format!("{scheme}://{host}/oidc");
+                assert!(Origin::is_ours(&issuer, "/oidc"), "{issuer}");
+            }
         }
         for bad in [
             "http://evil.example/oidc",
-            "https://localhost/oidc",
+            "ftp://localhost/oidc",
             "http://localhost/x/oidc",
             "http://localhost/other",
             "http://u@localhost/oidc",

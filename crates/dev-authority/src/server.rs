@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::handler::HandlerWithoutStateExt as _;
 use http::Request;
 use serde_json::{Value, json};
@@ -17,9 +18,11 @@ use crate::dispatch::dispatch;
 use crate::faults::{FaultRule, InvalidFault};
 use crate::grants::refresh::issued::IssuedRefreshToken;
 use crate::listen::listen;
+use crate::origin::Scheme;
 use crate::request_log::LogEntry;
 use crate::state::State;
 use crate::tenant::Tenant;
+use crate::tls::Connections;
 
 /// An authority that does not listen but forgets nothing: what a restart looks like from outside.
 pub struct Stopped {
@@ -77,7 +80,13 @@ impl Running {
         &self.http
     }
 
-    /// The port it listens on.
+    /// The certificate it shows on TLS connections to its port, in PEM. It names loopback and
+    /// nothing else, signs no other, and is made anew whenever an authority is built.
+    pub fn certificate(&self) -> &str {
+        self.state().tls.certificate()
+    }
+
+    /// The port it listens on, for HTTP and for TLS.
     pub fn port(&self) -> u16 {
         self.state().port
     }
@@ -171,9 +180,12 @@ impl Running {
 
 async fn serve(listener: TcpListener, state: Arc<State>, stopped: watch::Receiver<bool>) {
     let mut stop = stopped.clone();
-    let handler =
-        move |request: Request<Body>| async move { dispatch(&state, stopped, request).await };
-    let server = axum::serve(listener, handler.into_make_service());
+    let connections = Connections::new(listener, state.tls.acceptor());
+    let handler = move |ConnectInfo(scheme): ConnectInfo<Scheme>, request: Request<Body>| async move {
+        dispatch(&state, stopped, (scheme, request)).await
+    };
+    let service = handler.into_make_service_with_connect_info::<Scheme>();
+    let server = axum::serve(connections, service);
     let ended = server.with_graceful_shutdown(async move {
         // An error means that `Running` was dropped, which stops it as well.
         let _ = stop.wait_for(|stopped| *stopped).await;

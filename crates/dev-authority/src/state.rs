@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyward_jose::SignerError;
 use keyward_oauth::time::UnixTime;
 
 use crate::clients::{Clients, StrictClient};
@@ -24,6 +23,7 @@ use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::signin::browsers::Browsers;
 use crate::signin::sitting::Sittings;
+use crate::tls::Tls;
 use crate::users::Directory;
 
 /// Everything the authority knows.
@@ -42,6 +42,7 @@ pub(crate) struct State {
     pub(crate) replays: Replays,
     pub(crate) faults: Faults,
     pub(crate) log: RequestLog,
+    pub(crate) tls: Tls,
     /// What only the starter knows.
     pub(crate) admin_token: String,
     /// The port it listens on.
@@ -56,10 +57,10 @@ impl State {
         clock: Arc<dyn Clock>,
         settings: Settings,
         (clients, port): (Vec<StrictClient>, u16),
-    ) -> Result<Self, SignerError> {
+    ) -> Result<Self, String> {
         Ok(Self {
             clock,
-            keys: SigningKeys::generate()?,
+            keys: SigningKeys::generate().map_err(|error| error.to_string())?,
             clients: Clients::new(clients),
             users: Directory::new(),
             browsers: Browsers::new(),
@@ -72,6 +73,7 @@ impl State {
             replays: Replays::new(),
             faults: Faults::default(),
             log: RequestLog::default(),
+            tls: Tls::generate()?,
             admin_token: random::secret(),
             port,
             settings: Locked::new(settings),

@@ -23,3 +23,4 @@ mod prompts;
 mod rotation;
 mod server;
 mod strict;
+mod tls;
