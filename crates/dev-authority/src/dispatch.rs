@@ -115,7 +115,7 @@ fn handle_entra(
 fn handle_oidc(state: &State, call: &Call, endpoint: OidcEndpoint) -> Response {
     match endpoint {
         OidcEndpoint::Metadata => reply::outcome(
-            reply::public_json(&oidc::metadata::metadata(call)),
+            reply::public_json(&oidc::metadata::metadata(call, state.port)),
             "ok",
         ),
         OidcEndpoint::Keys => keys(state, Tenant::Oidc),

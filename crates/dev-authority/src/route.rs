@@ -79,8 +79,9 @@ impl Route {
         match first {
             "admin" => admin(rest).map(Self::Admin),
             _ if format!("/{first}") == OIDC_PATH => oidc(rest).map(Self::Oidc),
-            _ if is_metadata(rest) && is_derived_oidc_guid(first, port) => {
-                Some(Self::Oidc(OidcEndpoint::Metadata))
+            _ if is_derived_oidc_guid(first, port) => {
+                let metadata = is_metadata(rest).then_some(OidcEndpoint::Metadata);
+                metadata.or_else(|| oidc(rest)).map(Self::Oidc)
             }
             _ => entra(rest).map(|endpoint| Self::Entra {
                 name: EntraName::parse(first),
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_derived_guid_is_another_name_of_the_openid_tenant() {
+    fn the_derived_guid_is_another_name_of_the_openid_tenant_and_all_its_endpoints() {
         for issuer in ["http://127.0.0.1:77/oidc", "http://localhost:77/oidc"] {
             let guid = Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.as_bytes());
             for rest in [
@@ -242,6 +243,9 @@ mod tests {
                 let route = Route::parse(&format!("/{guid}/{rest}"), 78);
                 assert_ne!(route, Some(Route::Oidc(OidcEndpoint::Metadata)));
             }
+            let route = Route::parse(&format!("/{guid}/token"), 77);
+            assert_eq!(route, Some(Route::Oidc(OidcEndpoint::Token)));
+            assert_eq!(Route::parse(&format!("/{guid}/token"), 78), None);
         }
     }
 

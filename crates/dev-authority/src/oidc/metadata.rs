@@ -5,12 +5,17 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::dpop;
 use crate::faults::Twist;
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, is_derived_oidc_guid};
 
-/// The metadata document, every URL on the request's own origin.
-pub(crate) fn metadata(call: &Call) -> Value {
+/// The metadata document, every URL on the request's own origin, and every endpoint under the name
+/// of the tenant that was asked: MSAL takes the tenant from the path of `token_endpoint`.
+pub(crate) fn metadata(call: &Call, port: u16) -> Value {
     let issuer = Tenant::Oidc.issuer(&call.origin);
-    let at = |endpoint: &str| format!("{issuer}/{endpoint}");
+    let base = match call.path.split('/').nth(1) {
+        Some(guid) if is_derived_oidc_guid(guid, port) => format!("{}/{guid}", call.origin),
+        _ => issuer.clone(),
+    };
+    let at = |endpoint: &str| format!("{base}/{endpoint}");
     let mut metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": at("authorize"),

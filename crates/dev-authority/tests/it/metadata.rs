@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::app::{App, SCOPE, alice, authority, get};
 use crate::browser::http;
+use crate::key::claims;
 
 /// Every absolute URL in a document that is an endpoint.
 fn endpoints(metadata: &Value) -> Vec<&str> {
@@ -73,7 +74,25 @@ async fn the_derived_guid_leads_to_the_openid_tenant() {
     ] {
         let metadata = get(&http(), &format!("{origin}/{guid}/{rest}")).await.ok();
         assert_eq!(metadata.text("issuer"), format!("{origin}/oidc"));
+        let token_endpoint = metadata.text("token_endpoint");
+        assert_eq!(token_endpoint, format!("{origin}/{guid}/token"));
+        let keys = get(&http(), metadata.text("jwks_uri")).await.ok();
+        assert!(keys.json["keys"].is_array());
     }
+}
+
+#[tokio::test]
+async fn tokens_come_from_the_endpoints_under_the_derived_guid_as_well() {
+    let running = authority().await;
+    let issuer = running.issuer(Tenant::Oidc);
+    let guid = Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.as_bytes());
+    let app = App {
+        base: format!("{}/{guid}", running.http()),
+        ..App::oidc(&running)
+    };
+    let tokens = app.sign_in(&alice(), SCOPE).await;
+    assert_eq!(claims(tokens.text("id_token"))["iss"], issuer);
+    app.refresh(tokens.text("refresh_token"), &[]).await.ok();
 }
 
 #[tokio::test]
