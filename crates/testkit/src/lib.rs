@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod login;
 pub mod process;
 pub mod recording;
+pub mod root;
 pub mod secrets;
 pub mod wait;
 
