@@ -22,9 +22,7 @@ pub fn run(fast: bool) -> Outcome {
     if fast {
         return Ok(());
     }
-    steps.step("the binary that ships, for the end-to-end tests", || {
-        must(&mut cargo(&["build", "--package", "keyward-dev"]))
-    })?;
+    steps.step("the binaries that ship, for the end-to-end tests", binaries)?;
     steps.last("end-to-end tests", || {
         must(&mut cargo(&["test", "--workspace", "--test", "e2e"]))
     })
@@ -48,6 +46,21 @@ fn documentation() -> Outcome {
         cargo(&["doc", "--workspace", "--no-deps", "--lib", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
+}
+
+/// The one for developers, and the three a package of the broker holds.
+fn binaries() -> Outcome {
+    let packages = [
+        "keyward-dev",
+        "keyward-broker",
+        "keyward-session",
+        "keyward-cli",
+    ];
+    let mut build = cargo(&["build", "--quiet"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    must(&mut build)
 }
 
 fn unit_tests() -> Outcome {

@@ -36,7 +36,8 @@ impl Run {
     }
 }
 
-/// Runs `keyward` with these arguments and the defaults `keyward-dev session` exports.
+/// Runs `keyward` with these arguments. Its defaults are those `keyward-dev session` exports; those
+/// of the user's configuration where a package is installed.
 pub fn keyward(stack: &Stack, arguments: &[&str]) -> Run {
     run(stack, &mut command(stack, arguments))
 }
@@ -49,13 +50,12 @@ pub fn keyward_logging_everything(stack: &Stack, arguments: &[&str]) -> Run {
 /// The command, not started.
 pub fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let mut command = stack.command("keyward");
-    command
-        .args(arguments)
-        .env("KEYWARD_DEV_CLIENT_ID", CLIENT)
-        .env(
-            "KEYWARD_DEV_AUTHORITY",
-            stack.localhost_authority(Tenant::Oidc),
-        );
+    command.args(arguments);
+    if !stack.is_packaged() {
+        let authority = stack.localhost_authority(Tenant::Oidc);
+        command.env("KEYWARD_DEV_CLIENT_ID", CLIENT);
+        command.env("KEYWARD_DEV_AUTHORITY", authority);
+    }
     command
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::authority::TestAuthority;
 use crate::browser::Browser;
 use crate::typed::Typed;
-use crate::{SOON, programs};
+use crate::{CLIENT, SOON, programs};
 
 /// The bus name Microsoft's clients look for.
 pub const MICROSOFT_NAME: &str = "com.microsoft.identity.broker1";
@@ -80,22 +80,53 @@ pub struct Stack {
     /// How much the broker's processes log.
     log: &'static str,
     tenant: Tenant,
+    form: Form,
     /// The folders.
     pub login: Login,
+}
+
+/// What is installed in a login, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The one binary for developers under the names of all programs. Variables say where
+    /// everything is.
+    Developer,
+    /// Each program a binary of its own, everything in its default place, as a package leaves it.
+    Package,
 }
 
 impl Stack {
     /// The login with its authority, bus and keyring; no part of the broker runs yet.
     pub fn without_broker(tenant: Tenant) -> Self {
+        Self::of(Form::Developer, tenant)
+    }
+
+    /// A login with what a package of the broker installs, its service files included: the bus
+    /// starts the programs, and the user's configuration names the authority.
+    pub fn packaged(tenant: Tenant) -> Self {
+        let mut stack = Self::of(Form::Package, tenant);
+        stack.install_service_files();
+        stack.configure_with(&format!(
+            "[cli]\nclient_id = {CLIENT:?}\nauthority = {:?}\n",
+            stack.localhost_authority(tenant)
+        ));
+        stack
+    }
+
+    fn of(form: Form, tenant: Tenant) -> Self {
         let login = Login::new();
-        programs::install(&login);
+        match form {
+            Form::Developer => programs::install(&login),
+            Form::Package => programs::install_package(&login),
+        }
         let browser = Browser::install(&login);
         let authority = TestAuthority::start(OidcMode::RefreshTokenOnly);
         // What an activated keyward-session finds.
-        let environment = environment(&login, &browser);
-        let environment = environment
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
+        let environment = environment(form, &login, &browser);
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let bus = SessionBus::start(&login, &environment);
         let keyring = Keyring::start(&login, &bus);
         let stack = Self {
@@ -108,6 +139,7 @@ impl Stack {
             more_configuration: String::new(),
             log: "debug",
             tenant,
+            form,
             login,
         };
         stack.configure();
@@ -131,7 +163,7 @@ impl Stack {
             PathBuf::from(program)
         };
         let mut command = self.login.command(found);
-        command.envs(environment(&self.login, &self.browser));
+        command.envs(environment(self.form, &self.login, &self.browser));
         command
     }
 
@@ -147,7 +179,12 @@ impl Stack {
 
     /// The configuration file of both processes.
     pub fn configuration_file(&self) -> PathBuf {
-        self.login.path("keyward.toml")
+        configuration_file(self.form, &self.login)
+    }
+
+    /// Whether it is as a package leaves it, with no variable to say where anything is.
+    pub fn is_packaged(&self) -> bool {
+        self.form == Form::Package
     }
 
     /// Starts keywardd and waits until it listens.
@@ -189,10 +226,31 @@ impl Stack {
     /// Lets the bus start keyward-session for whoever asks for its names, as a package does.
     pub fn make_activatable(&self) {
         let program = self.login.path("bin/keyward-session");
-        for name in [MICROSOFT_NAME, KEYWARD_NAME] {
-            let service = format!("[D-BUS Service]\nName={name}\nExec={}\n", program.display());
-            let file = self.login.path("services").join(format!("{name}.service"));
-            fs::write(file, service).expect("a service file can be written");
+        let services = [MICROSOFT_NAME, KEYWARD_NAME].map(|name| {
+            let exec = program.display();
+            let service = format!("[D-BUS Service]\nName={name}\nExec={exec}\n");
+            (format!("{name}.service"), service)
+        });
+        self.tell_bus(services);
+    }
+
+    /// The same with the service files of the package; only the folder of the programs is another.
+    fn install_service_files(&self) {
+        let folder = self.login.path("bin").display().to_string();
+        let files = fs::read_dir(programs::project_folder("dist/dbus"));
+        let services = files.expect("the package has service files").map(|file| {
+            let file = file.expect("a folder can be read");
+            let text = fs::read_to_string(file.path()).expect("a service file is text");
+            let name = file.file_name().to_string_lossy().into_owned();
+            (name, text.replace("/usr/bin", &folder))
+        });
+        self.tell_bus(services);
+    }
+
+    fn tell_bus(&self, services: impl IntoIterator<Item = (String, String)>) {
+        for (name, text) in services {
+            let file = self.login.path("services").join(name);
+            fs::write(file, text).expect("a service file can be written");
         }
         let reloaded = self.bus.connect().call(DRIVER, "ReloadConfig", &());
         reloaded.expect("the bus reads its folders again");
@@ -269,14 +327,20 @@ impl Stack {
 
     /// Writes this text as the configuration file.
     pub fn write_configuration(&self, text: &str) {
-        fs::write(self.configuration_file(), text).expect("the configuration can be written");
+        let file = self.configuration_file();
+        let made = file.parent().map(fs::create_dir_all);
+        made.expect("it is in a folder")
+            .expect("a folder can be made");
+        fs::write(file, text).expect("the configuration can be written");
     }
 
-    /// What `keyward-dev session` tells its keywardd: the well-known names are this tenant.
+    /// What `keyward-dev session` tells its keywardd: these names are this tenant.
     fn well_known_names(&self) -> String {
         let guid = self.authority.tenant(self.tenant);
         let segments = ["common", "organizations", &guid];
         let names = segments.map(|segment| format!("https://login.microsoftonline.com/{segment}"));
+        let localhost = self.localhost_authority(self.tenant);
+        let names = [&names[..], &[localhost]].concat();
         let issuer = self.authority.issuer(self.tenant);
         let entra = self.tenant == Tenant::Entra;
         json!([{"match": names, "issuer": issuer, "entra": entra}]).to_string()
@@ -295,20 +359,30 @@ impl Stack {
     }
 }
 
-/// Where everything of a login is.
-fn environment(login: &Login, browser: &Browser) -> [(&'static str, String); 5] {
+/// Where everything of a login is, as far as that has to be said.
+fn environment(form: Form, login: &Login, browser: &Browser) -> Vec<(&'static str, String)> {
     let shown = |path: PathBuf| path.display().to_string();
     let path = std::env::var("PATH").unwrap_or_default();
-    [
+    let mut environment = vec![
         ("PATH", format!("{}:{path}", shown(login.path("bin")))),
         ("BROWSER", shown(browser.program())),
-        (
-            "KEYWARD_SOCKET",
-            shown(login.path("run/keyward/broker.sock")),
-        ),
-        ("KEYWARD_CONFIG", shown(login.path("keyward.toml"))),
-        ("KEYWARD_STATE_DIR", shown(login.path("state/keyward"))),
-    ]
+    ];
+    if form == Form::Developer {
+        let socket = login.path("run/keyward/broker.sock");
+        environment.push(("KEYWARD_SOCKET", shown(socket)));
+        let file = configuration_file(form, login);
+        environment.push(("KEYWARD_CONFIG", shown(file)));
+        let state = login.path("state/keyward");
+        environment.push(("KEYWARD_STATE_DIR", shown(state)));
+    }
+    environment
+}
+
+fn configuration_file(form: Form, login: &Login) -> PathBuf {
+    login.path(match form {
+        Form::Developer => "keyward.toml",
+        Form::Package => "config/keyward/config.toml",
+    })
 }
 
 impl Drop for Stack {
@@ -329,7 +403,7 @@ impl Drop for Stack {
 impl Stack {
     /// Shows what the broker's processes wrote, for a test that failed.
     fn show_logs(&self) {
-        for name in ["keywardd", "keyward-session", "node"] {
+        for name in ["dbus-daemon", "keywardd", "keyward-session", "node"] {
             let file = self.login.logs().join(format!("{name}.err"));
             let text = fs::read_to_string(file).unwrap_or_default();
             let last: Vec<&str> = text.lines().rev().take(40).collect();

@@ -11,6 +11,7 @@ mod holder;
 mod leaks;
 mod msal_node;
 mod msal_node_trouble;
+mod package;
 mod protocol;
 mod third_party;
 mod typed_interface;
