@@ -100,5 +100,10 @@ fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failur
                 format!("the event loop cannot be started: {error}"),
             )
         })?;
-    runtime.block_on(command)
+    let done = runtime.block_on(command);
+    let exit_code = done
+        .as_ref()
+        .map_or_else(|failure| failure.exit_code, |()| 0);
+    tracing::trace!(exit_code, "the broker was asked");
+    done
 }

@@ -83,6 +83,7 @@ impl Forwarder {
     }
 
     fn link_for(&self, caller: &Caller) -> Result<SocketBroker, AcquireTokenError> {
+        tracing::trace!(pid = caller.pid, "passing a request on");
         self.link().map(|link| link.on_behalf_of(caller))
     }
 }
