@@ -91,6 +91,9 @@ where
             }
         });
         flight.waiting += 1;
+        if flight.waiting > 1 {
+            tracing::debug!(waiting = flight.waiting, "joined an equal request");
+        }
         Seat {
             result: flight.result.clone(),
             flight: self,
