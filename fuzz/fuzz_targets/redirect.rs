@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use keyward_oauth::authorization_code::{AuthorizationRequest, start};
+use keyward_oauth::authorization_code::{AuthorizationRequest, RedirectUri, start};
 use keyward_oauth::identifiers::ClientId;
 use keyward_oauth::issuer::{Issuer, IssuerRule};
 use keyward_oauth::metadata::Metadata;
@@ -26,7 +26,7 @@ fuzz_target!(|query: &str| {
     let metadata = Metadata::parse(METADATA, &IssuerRule::Exact(issuer)).expect("metadata");
     let request = AuthorizationRequest {
         client_id: &ClientId::parse("native").expect("a client"),
-        redirect_uri: &redirect_uri,
+        redirect_uri: &RedirectUri::new(redirect_uri.clone(), None),
         scopes: &Scopes::parse("openid"),
         prompt: None,
         login_hint: None,

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use keyward_oauth::identifiers::ClientId;
 use keyward_oauth::time::UnixTime;
 use keyward_oauth::transport::UserAgent;
@@ -16,7 +14,7 @@ use crate::authority::AuthorityRules;
 use crate::authority_metadata::AuthorityMetadata;
 use crate::cache::key::GrantKey;
 use crate::error::{AcquireTokenError, ErrorKind};
-use crate::interactive::SignIn;
+use crate::interactive::{Replacements, Screen, SignIn};
 use crate::nonces::Nonces;
 use crate::ports::{BrokerStatus, Ports, SignOutRequest, StoreError};
 use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
@@ -158,8 +156,8 @@ pub(crate) struct Shared {
     pub(crate) turns: Turns<GrantKey>,
     pub(crate) throttle: Throttle<RequestIdentity>,
     pub(crate) sign_ins: SingleFlight<SignIn, Result<Acquired, AcquireTokenError>>,
-    /// The person's attention.
-    pub(crate) screen: Arc<Semaphore>,
+    pub(crate) screen: Screen,
+    pub(crate) replacements: Replacements,
 }
 
 impl Shared {
@@ -175,7 +173,8 @@ impl Shared {
             turns: Turns::default(),
             throttle: Throttle::default(),
             sign_ins: SingleFlight::new(Abandoned::Cancel),
-            screen: Arc::new(Semaphore::new(1)),
+            screen: Screen::default(),
+            replacements: Replacements::default(),
         }
     }
 

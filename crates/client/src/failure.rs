@@ -13,9 +13,9 @@ use crate::error::{AcquireTokenError, AuthorityError, ErrorKind};
 use crate::ports::{KeyError, StoreError};
 use crate::throttle;
 
-/// AADSTS numbers that say the application is not registered the way it is used: an unknown
-/// redirect URI, or one that belongs to a confidential client.
-const REGISTRATION: [u64; 4] = [50011, 500_113, 7_000_218, 9_002_346];
+/// AADSTS numbers that say the application is not registered the way it is used: as a confidential
+/// client, or for other accounts.
+const REGISTRATION: [u64; 2] = [7_000_218, 9_002_346];
 
 impl From<TransportError> for AcquireTokenError {
     fn from(error: TransportError) -> Self {
@@ -133,15 +133,9 @@ fn kind_of(response: &ErrorResponse) -> ErrorKind {
     }
 }
 
-/// Whether the redirect URI was refused: Entra by number, others in words, for RFC 6749 has no
-/// error code for it.
 fn is_about_registration(response: &ErrorResponse) -> bool {
-    let words = response.description.as_deref().unwrap_or_default();
-    response
-        .codes
-        .iter()
-        .any(|code| REGISTRATION.contains(code))
-        || (response.error.starts_with("invalid_re") && words.contains("redirect_uri"))
+    let mut codes = response.codes.iter();
+    response.refuses_redirect_uri() || codes.any(|code| REGISTRATION.contains(code))
 }
 
 fn refused(kind: ErrorKind, message: String, response: &ErrorResponse) -> AcquireTokenError {
@@ -159,7 +153,7 @@ fn refused(kind: ErrorKind, message: String, response: &ErrorResponse) -> Acquir
 }
 
 #[allow(clippy::unnecessary_wraps)] // what `with_authority` takes
-fn said(response: &ErrorResponse) -> Option<AuthorityError> {
+pub(crate) fn said(response: &ErrorResponse) -> Option<AuthorityError> {
     Some(AuthorityError {
         error: response.error.clone(),
         description: response.description.clone(),

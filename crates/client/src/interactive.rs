@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-use keyward_oauth::authorization_code::{self, AuthorizationRequest, Exchange};
+use keyward_oauth::authorization_code::{self, AuthorizationRequest, Exchange, RedirectUri};
 use keyward_oauth::jose::Thumbprint;
 use keyward_oauth::scope::Scopes;
 use keyward_oauth::token_request::with_identity;
-use keyward_oauth::transport::{ShowOptions, UserAgent};
+use keyward_oauth::transport::{ShowOptions, Sitting, UserAgent};
 
 use crate::account::AccountSelector;
 use crate::acquisition::Acquisition;
@@ -26,8 +26,12 @@ use crate::settle::{FreshKey, OpenKey, binds_by_dpop};
 
 mod queue;
 mod redeemed;
+mod replacement;
+mod screen;
 
 pub(crate) use queue::SignIn;
+pub(crate) use replacement::Replacements;
+pub(crate) use screen::Screen;
 
 /// An interactive request that was admitted.
 #[derive(Clone)]
@@ -73,14 +77,16 @@ impl Shared {
             window: request.window,
             agent,
         };
-        let asked = interactive.asked.clone();
-        let sign_in = self.sign_ins.join(interactive.key(), || {
+        let (asked, key) = (interactive.asked.clone(), interactive.key());
+        let sign_in = self.sign_ins.join(key.clone(), || {
             let shared = Arc::clone(self);
             async move { shared.sign_in(interactive).await }
         });
-        let acquired = tokio::time::timeout(deadline, sign_in).await.map_err(|_| {
-            let seconds = deadline.as_secs();
-            let what = format!("nobody finished the sign-in within {seconds} s");
+        // Until this ends nobody cancels the sign-in, so that it can be said how far it came.
+        let mut sign_in = std::pin::pin!(sign_in);
+        let acquired = tokio::time::timeout(deadline, &mut sign_in).await;
+        let acquired = acquired.map_err(|_| {
+            let what = self.screen.overdue(&key, deadline);
             asked.error(ErrorKind::DeadlineExceeded, &what)
         })?;
         let acquired = acquired.unwrap_or_else(|| Err(panicked("the sign-in")))?;
@@ -114,11 +120,12 @@ impl Shared {
             .agent
             .prepare(interactive.show_options(login_hint.as_deref())?)
             .await?;
+        let redirect_uri = interactive.redirect_uri(&*sitting)?;
         let sent = with_identity(&asked.scopes);
         let thumbprint = key.as_ref().map(OpenKey::thumbprint);
         let request = AuthorizationRequest {
             client_id: &asked.client,
-            redirect_uri: sitting.redirect_uri(),
+            redirect_uri: &redirect_uri,
             scopes: &sent,
             prompt: interactive.prompt.map(Prompt::as_str),
             login_hint: login_hint.as_deref(),
@@ -127,10 +134,16 @@ impl Shared {
             dialect: dialect(&asked.authority),
             extra_parameters: &asked.extra_parameters,
         };
+        self.replacement_allowed(asked, &known, &request).await?;
         let (url, pending) = authorization_code::start(&known.metadata, &request, &mut |bytes| {
             self.ports.random.fill(bytes);
         });
-        let redirect = sitting.show(url).await?;
+        let redirect = {
+            let _note = self
+                .screen
+                .shows(interactive.key(), redirect_uri.replaced());
+            sitting.show(url).await?
+        };
         Ok(SignedIn {
             exchange: pending.finish(&redirect)?, // checks `state`, `iss` (RFC 9207) and `error`
             key,
@@ -181,20 +194,28 @@ fn dpop_jkt<'a>(asked: &Acquisition, key: Option<&'a Thumbprint>) -> Option<&'a 
 }
 
 impl Interactive {
-    fn show_options(&self, login_hint: Option<&str>) -> Result<ShowOptions, AcquireTokenError> {
-        let redirect_uri = self
-            .asked
-            .redirect_uri
-            .as_deref()
-            .filter(|uri| !uri.is_empty());
-        let redirect_uri = redirect_uri.map(Url::parse).transpose().map_err(|_| {
+    /// The redirect URI the application registered, if it says so.
+    fn registered(&self) -> Result<Option<Url>, AcquireTokenError> {
+        let text = self.asked.redirect_uri.as_deref();
+        let parsed = text.filter(|uri| !uri.is_empty()).map(Url::parse);
+        parsed.transpose().map_err(|_| {
             AcquireTokenError::new(
                 ErrorKind::InvalidRequest,
                 "redirect_uri is not an absolute URL",
             )
-        })?;
+        })
+    }
+
+    /// The redirect URI the user agent will see.
+    fn redirect_uri(&self, sitting: &dyn Sitting) -> Result<RedirectUri, AcquireTokenError> {
+        let registered = self.registered()?;
+        let seen = sitting.redirect_uri().clone();
+        Ok(RedirectUri::new(seen, registered.as_ref()))
+    }
+
+    fn show_options(&self, login_hint: Option<&str>) -> Result<ShowOptions, AcquireTokenError> {
         Ok(ShowOptions {
-            redirect_uri,
+            redirect_uri: self.registered()?,
             caller: Some(self.asked.client.to_string()),
             parent: match &self.window {
                 ParentWindow::Portal(window) => Some(window.clone()),

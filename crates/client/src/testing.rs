@@ -10,5 +10,5 @@ pub mod device;
 pub mod world;
 
 pub use agent::{Agent, Person};
-pub use authority::{Authority, Binds, Fault};
+pub use authority::{Authority, Binds, Fault, Rehearsal};
 pub use world::World;

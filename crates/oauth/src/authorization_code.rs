@@ -24,8 +24,11 @@ use crate::token_request::{self, Dialect, RESERVED, TokenOptions};
 use crate::transport::{HttpRequest, Redirect};
 
 mod redirect;
+mod redirect_uri;
+pub mod rehearsal;
 
 pub use redirect::RedirectError;
+pub use redirect_uri::RedirectUri;
 
 /// What a person is asked to sign in for.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub struct AuthorizationRequest<'a> {
     /// The application's client id.
     pub client_id: &'a ClientId,
     /// Where the user agent will see the answer.
-    pub redirect_uri: &'a Url,
+    pub redirect_uri: &'a RedirectUri,
     /// The scopes, sent as they are; see [`token_request::with_identity`].
     pub scopes: &'a Scopes,
     /// `prompt` (OpenID Connect Core §3.1.2.1).
@@ -123,7 +126,7 @@ fn authorize_url(
 /// A sign-in that waits for its redirect.
 pub struct Pending {
     client_id: ClientId,
-    redirect_uri: Url,
+    redirect_uri: RedirectUri,
     scopes: Scopes,
     issuer: Issuer,
     iss_required: bool,
@@ -134,11 +137,6 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The redirect URI the answer must come to.
-    pub fn redirect_uri(&self) -> &Url {
-        &self.redirect_uri
-    }
-
     /// Reads the redirect: checks where it came to, `state` (RFC 6749 §10.12), `iss` (RFC 9207
     /// §2.4) and `error` (§4.1.2.1), in this order, and takes the code.
     ///
@@ -146,7 +144,7 @@ impl Pending {
     ///
     /// The first check that failed. [`RedirectError::Refused`] holds the authority's own words.
     pub fn finish(self, redirect: &Redirect) -> Result<Exchange, RedirectError> {
-        let mut answer = redirect::Parameters::read(&redirect.url, &self.redirect_uri)?;
+        let mut answer = redirect::Parameters::read(&redirect.url, self.redirect_uri.url())?;
         let state = answer.take("state").ok_or(RedirectError::State)?;
         if !constant_time::equal(state.as_bytes(), self.state.as_bytes()) {
             return Err(RedirectError::State);
@@ -186,7 +184,7 @@ impl fmt::Debug for Pending {
 /// An authorization code and everything needed to redeem it once.
 pub struct Exchange {
     client_id: ClientId,
-    redirect_uri: Url,
+    redirect_uri: RedirectUri,
     scopes: Scopes,
     token_endpoint: Url,
     verifier: CodeVerifier,

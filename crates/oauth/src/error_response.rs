@@ -85,11 +85,23 @@ impl ErrorResponse {
         )
     }
 
+    /// Whether the redirect URI is what the authority refuses: Entra says so by number, others in
+    /// words, for RFC 6749 has no error code for it.
+    pub fn refuses_redirect_uri(&self) -> bool {
+        let words = self.description.as_deref().unwrap_or_default();
+        self.codes.iter().any(|code| REDIRECT_URI.contains(code))
+            || self.error.contains("redirect_uri")
+            || (self.error.starts_with("invalid_re") && words.contains("redirect_uri"))
+    }
+
     /// Whether the authority wants a DPoP proof with a nonce it just gave (RFC 9449 §8).
     pub fn wants_dpop_nonce(&self) -> bool {
         self.error == "use_dpop_nonce"
     }
 }
+
+/// AADSTS numbers of a redirect URI that is not registered.
+const REDIRECT_URI: [u64; 2] = [50_011, 500_113];
 
 /// `error` values that a sign-in may mend.
 const INTERACTION: [&str; 7] = [

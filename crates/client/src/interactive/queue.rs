@@ -62,7 +62,7 @@ impl Shared {
     ) -> Result<Acquired, AcquireTokenError> {
         // While somebody else has the attention, there is time to look the authority up.
         let known = self.metadata.get(&self.ports, &interactive.asked.authority);
-        let at_once = Arc::clone(&self.screen).try_acquire_owned().ok();
+        let at_once = self.screen.at_once();
         let queued = at_once.is_none();
         let (attention, known) = future::try_join(self.attention(at_once), known).await?;
         if queued && let Some(acquired) = self.silently_after_all(&interactive).await {
@@ -92,7 +92,7 @@ impl Shared {
             return Ok(attention);
         }
         tracing::info!("sign-in queued");
-        let attention = Arc::clone(&self.screen).acquire_owned().await;
+        let attention = self.screen.in_turn().await;
         attention.map_err(|_| panicked("the queue of sign-ins"))
     }
 

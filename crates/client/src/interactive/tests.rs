@@ -13,6 +13,7 @@ use crate::testing::*;
 
 mod queue;
 mod redeemed;
+mod replacement;
 
 #[tokio::test]
 async fn a_sign_in_brings_a_token_and_keeps_what_renews_it() {

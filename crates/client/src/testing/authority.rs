@@ -60,6 +60,17 @@ pub enum Fault {
     Changed(fn(&mut Value)),
 }
 
+/// What is answered to an authorize request nobody sees.
+#[derive(Clone, Copy)]
+pub enum Rehearsal {
+    /// `login_required`, at the redirect URI.
+    LoginRequired,
+    /// This page.
+    Page(u16, &'static str),
+    /// Nothing, ever.
+    Silence,
+}
+
 pub struct Authority {
     pub clock: Arc<StandingClock>,
     state: Mutex<State>,
@@ -90,9 +101,13 @@ pub struct State {
     pub dumb: bool,
     /// Revocations are never answered.
     pub keeps_revocations_waiting: bool,
+    /// What is answered to authorize requests nobody sees; nothing, if it is never answered.
+    pub rehearsal: Rehearsal,
     pub faults: VecDeque<Fault>,
     /// The forms of all token requests.
     pub forms: Vec<HashMap<String, String>>,
+    /// The parameters of all authorize requests nobody saw.
+    pub rehearsed: Vec<HashMap<String, String>>,
     pub revoked: Vec<String>,
     signing_keys: Vec<SoftKey>,
     published: usize,
@@ -142,8 +157,10 @@ impl Authority {
                 unreachable: false,
                 dumb: false,
                 keeps_revocations_waiting: false,
+                rehearsal: Rehearsal::LoginRequired,
                 faults: VecDeque::new(),
                 forms: Vec::new(),
+                rehearsed: Vec::new(),
                 revoked: Vec::new(),
                 signing_keys: vec![SoftKey::generate()],
                 published: 1,
@@ -227,6 +244,26 @@ impl Authority {
         redirect
     }
 
+    async fn rehearse(&self, url: &Url) -> HttpResponse {
+        let rehearsal = {
+            let mut state = self.state();
+            let asked = url.query_pairs().into_owned().collect();
+            state.rehearsed.push(asked);
+            state.rehearsal
+        };
+        match rehearsal {
+            Rehearsal::LoginRequired => {
+                let mut response = plain(302, None, b"");
+                let target = Self::refuse(url, "login_required");
+                let location = target.as_str().parse().unwrap();
+                response.headers.insert("location", location);
+                response
+            }
+            Rehearsal::Page(status, text) => plain(status, None, text.as_bytes()),
+            Rehearsal::Silence => std::future::pending().await,
+        }
+    }
+
     fn give_nonce(&self, response: &mut HttpResponse) {
         if let Some(nonce) = &self.state().nonce {
             response
@@ -264,6 +301,9 @@ impl HttpClient for Authority {
         if path.ends_with("/jwks") {
             self.gets.fetch_add(1, Ordering::SeqCst);
             return Ok(answer(200, &self.jwks()));
+        }
+        if path.ends_with("/authorize") {
+            return Ok(self.rehearse(&request.url).await);
         }
         if path.ends_with("/revoke") {
             let waits = self.state().keeps_revocations_waiting;

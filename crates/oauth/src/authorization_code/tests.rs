@@ -35,7 +35,7 @@ fn started(extra: &[(&str, &str)], endpoint: &str, iss_supported: bool) -> (Url,
     let jkt = Thumbprint::parse("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I").unwrap();
     let request = AuthorizationRequest {
         client_id: &ClientId::parse("native").unwrap(),
-        redirect_uri: &Url::parse(REDIRECT).unwrap(),
+        redirect_uri: &RedirectUri::new(Url::parse(REDIRECT).unwrap(), None),
         scopes: &Scopes::parse("openid api://x/read"),
         prompt: Some("select_account"),
         login_hint: Some("alice@dev.test"),
