@@ -2,25 +2,30 @@
 
 use keyward_client::authority::{AuthorityKind, AuthorityRule, AuthorityRules, DpopPolicy};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
-use keyward_config::{Authority, Config, DpopUse, RequiredBinding};
+use keyward_config::{Authority, Config, DpopUse, Permit, RequiredBinding};
 
-/// The engine's rules for the configured authorities.
+/// The engine's rules for the configured authorities. Where a well-known name may stand for another
+/// authority, none of them is left to be the real one: such a broker never leaves this machine.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::IncorrectConfiguration`] with the place of an authority that cannot be used.
-pub(crate) fn rules(config: &Config) -> Result<AuthorityRules, AcquireTokenError> {
+pub(crate) fn rules(config: &Config, permit: Permit) -> Result<AuthorityRules, AcquireTokenError> {
     let bound_only = config.require_binding.value == RequiredBinding::SenderConstrained;
     let rules = config
         .authorities()
         .iter()
         .map(|authority| rule(authority, bound_only))
         .collect();
-    AuthorityRules::new(rules).map_err(|error| {
+    let rules = AuthorityRules::new(rules).map_err(|error| {
         AcquireTokenError::new(
             ErrorKind::IncorrectConfiguration,
             format!("an [[authority]] of the configuration cannot be used: {error}"),
         )
+    })?;
+    Ok(match permit {
+        Permit::ConfiguredOnly => rules,
+        Permit::WellKnownHosts => rules.configured_only(),
     })
 }
 
@@ -71,7 +76,7 @@ mod tests {
         };
         let environment = Environment::empty().with_authorities("test", vec![entry]);
         let config = keyward_config::load(&environment, Permit::WellKnownHosts).unwrap();
-        let rules = rules(&config).unwrap();
+        let rules = rules(&config, Permit::WellKnownHosts).unwrap();
         for name in [
             "https://localhost/5F1CE0A5-0000-4000-8000-000000000001/",
             "https://login.microsoftonline.com/common",
@@ -81,5 +86,8 @@ mod tests {
             assert_eq!(&*authority.issuer, "http://127.0.0.1:4000/oidc", "{name}");
             assert!(authority.verify_binding);
         }
+        let real = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad";
+        let refused = rules.resolve(real, |_| None).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AuthorityUntrusted);
     }
 }

@@ -140,7 +140,7 @@ async fn open(
     };
     let wrap = Box::new(DeviceWrap(Arc::clone(&keys)));
     let vault = Vault::open(&places.state_dir.value, wrap)?;
-    let authorities = authorities::rules(&config)?;
+    let authorities = authorities::rules(&config, options.permit)?;
     let key_protection = protection_of(&*keys);
     let ports = Ports {
         http: Arc::new(keyward_http::Client::new()),

@@ -60,7 +60,10 @@ pub enum DpopPolicy {
 
 /// The authorities applications may name.
 #[derive(Clone, Debug, Default)]
-pub struct AuthorityRules(Vec<Configured>);
+pub struct AuthorityRules {
+    configured: Vec<Configured>,
+    configured_only: bool,
+}
 
 #[derive(Clone, Debug)]
 struct Configured {
@@ -96,7 +99,18 @@ impl AuthorityRules {
     /// When an issuer or a match is no usable URL.
     pub fn new(rules: Vec<AuthorityRule>) -> Result<Self, InvalidAuthority> {
         let configured = rules.into_iter().map(Configured::new);
-        configured.collect::<Result<_, _>>().map(Self)
+        Ok(Self {
+            configured: configured.collect::<Result<_, _>>()?,
+            configured_only: false,
+        })
+    }
+
+    /// The same without Microsoft's clouds, for a broker that must not leave this machine: what is
+    /// not configured is nobody.
+    #[must_use]
+    pub fn configured_only(mut self) -> Self {
+        self.configured_only = true;
+        self
     }
 
     /// The authority an application means by `text`. `used` gives the issuer that was used before
@@ -118,21 +132,21 @@ impl AuthorityRules {
             .matched(&name)
             .or_else(|| self.configured_issuer(&name))
             .or_else(|| self.derived(&name, used))
-            .or_else(|| well_known::authority(&name))
-            .ok_or_else(|| untrusted(&name))?;
+            .or_else(|| self.well_known(&name))
+            .ok_or_else(|| self.untrusted(&name))?;
         Ok(found.known_as(&name))
     }
 
     fn matched(&self, name: &Name) -> Option<Authority> {
         let rule = self
-            .0
+            .configured
             .iter()
             .find(|rule| rule.matches.iter().any(|m| m.means(name)))?;
         Some(rule.authority.clone())
     }
 
     fn configured_issuer(&self, name: &Name) -> Option<Authority> {
-        let rule = self.0.iter().find(|rule| rule.issuer == *name)?;
+        let rule = self.configured.iter().find(|rule| rule.issuer == *name)?;
         Some(rule.authority.clone())
     }
 
@@ -147,7 +161,7 @@ impl AuthorityRules {
     ) -> Option<Authority> {
         let guid = name.only_segment()?.to_ascii_lowercase();
         let tenant = Tenant::Id(guid.clone());
-        let configured = self.0.iter().map(|rule| &rule.authority);
+        let configured = self.configured.iter().map(|rule| &rule.authority);
         configured
             .filter(|authority| authority.kind == AuthorityKind::OpenId)
             .find(|authority| authority.tenant == tenant)
@@ -155,9 +169,31 @@ impl AuthorityRules {
             .or_else(|| used(&guid).map(Authority::openid))
     }
 
+    fn well_known(&self, name: &Name) -> Option<Authority> {
+        (!self.configured_only)
+            .then(|| well_known::authority(name))
+            .flatten()
+    }
+
+    fn untrusted(&self, name: &Name) -> AcquireTokenError {
+        let message = if self.configured_only {
+            format!(
+                "the authority {name} is none of those this broker was started for, and it asks \
+                 no others; an account of an earlier session has to sign in again"
+            )
+        } else {
+            format!(
+                "the authority {name} is neither well known nor configured; \
+                 to allow it, add this to config.toml:\n{}",
+                section(name)
+            )
+        };
+        AcquireTokenError::new(ErrorKind::AuthorityUntrusted, message)
+    }
+
     /// The rule-given or default handling of an issuer that is already in the vault.
     pub(crate) fn of_provider(&self, kind: AuthorityKind, provider: &str) -> Option<Authority> {
-        let configured = self.0.iter().map(|rule| &rule.authority);
+        let configured = self.configured.iter().map(|rule| &rule.authority);
         configured
             .filter(|authority| authority.kind == kind)
             .find(|authority| &*authority.provider == provider)
@@ -259,22 +295,16 @@ fn host_of(issuer: &str) -> Arc<str> {
     Arc::from(url.as_ref().and_then(Url::host_str).unwrap_or_default())
 }
 
-fn untrusted(name: &Name) -> AcquireTokenError {
-    let snippet = match name.only_segment() {
+/// The section of `config.toml` that would allow an authority of this name.
+fn section(name: &Name) -> String {
+    match name.only_segment() {
         Some(segment) if Tenant::looks_like_one(segment) => {
             format!(
                 "[[authority]]\nmatch = [\"{name}\"]\nissuer = \"https://THE-ISSUER\"\nkind = \"oidc\""
             )
         }
         _ => format!("[[authority]]\nissuer = \"{name}\"\nkind = \"oidc\""),
-    };
-    AcquireTokenError::new(
-        ErrorKind::AuthorityUntrusted,
-        format!(
-            "the authority {name} is neither well known nor configured; \
-             to allow it, add this to config.toml:\n{snippet}"
-        ),
-    )
+    }
 }
 
 /// A rule or a request names an authority in a way that cannot be used.

@@ -38,7 +38,8 @@ pub enum Permit {
     /// They may not. Every program but `keyward-dev`.
     #[default]
     ConfiguredOnly,
-    /// They may. Only `keyward-dev` passes this: it binds to loopback only and says what it is.
+    /// They may, and a broker then knows none but the configured ones. Only `keyward-dev` passes
+    /// this: it binds to loopback only and says what it is.
     WellKnownHosts,
 }
 
