@@ -25,7 +25,9 @@ use keyward_client::request::{
 use keyward_client::result::{AuthenticationResult, TokenSource, TokenType};
 use keyward_config::{AuthorityEntry, AuthorityKind, Environment, Permit};
 use keyward_dev_authority::scripted::Choice;
-use keyward_dev_authority::{Authority, Endpoint, Fault, FaultRule, Match, Running, Tenant};
+use keyward_dev_authority::{
+    Authority, Builder, Endpoint, Fault, FaultRule, Match, Running, StrictClient, Tenant,
+};
 use scripted_agent::ScriptedAgent;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -36,6 +38,7 @@ const CLIENT: &str = "11111111-aaaa-4bbb-8ccc-222222222222";
 /// A machine: an authority, and a folder for one broker at a time.
 struct Machine {
     authority: Running,
+    tenant: Tenant,
     dir: TempDir,
     user_config: &'static str,
 }
@@ -48,8 +51,13 @@ struct Broker {
 
 impl Machine {
     async fn new() -> Self {
+        Self::before(Authority::builder(), Tenant::Oidc).await
+    }
+
+    async fn before(authority: Builder, tenant: Tenant) -> Self {
         Self {
-            authority: Authority::builder().port(0).start().await.unwrap(),
+            authority: authority.port(0).start().await.unwrap(),
+            tenant,
             dir: tempfile::tempdir().unwrap(),
             user_config: "",
         }
@@ -68,10 +76,13 @@ impl Machine {
         fs::write(&config, self.user_config).unwrap();
         let entry = AuthorityEntry {
             matches: vec!["https://login.microsoftonline.com/common".to_owned()],
-            issuer: self.authority.issuer(Tenant::Oidc),
-            kind: AuthorityKind::Oidc,
+            issuer: self.authority.issuer(self.tenant),
+            kind: match self.tenant {
+                Tenant::Oidc => AuthorityKind::Oidc,
+                Tenant::Entra => AuthorityKind::Entra,
+            },
             dpop: None,
-            verify_binding: Some(true),
+            verify_binding: (self.tenant == Tenant::Oidc).then_some(true),
         };
         Options {
             environment: Environment::empty()
@@ -128,9 +139,16 @@ fn token_request(authority: &str) -> TokenRequest {
 const COMMON: &str = "https://login.microsoftonline.com/common";
 
 async fn sign_in(broker: &SocketBroker) -> Result<AuthenticationResult, AcquireTokenError> {
+    sign_in_for(broker, token_request(COMMON)).await
+}
+
+async fn sign_in_for(
+    broker: &SocketBroker,
+    token: TokenRequest,
+) -> Result<AuthenticationResult, AcquireTokenError> {
     broker
         .acquire_token_interactive(InteractiveRequest {
-            token: token_request(COMMON),
+            token,
             account: None,
             login_hint: Some("alice@dev.test".to_owned()),
             prompt: None,
@@ -368,31 +386,24 @@ async fn a_vault_that_cannot_be_trusted_is_every_requests_answer() {
 
 #[tokio::test]
 async fn bound_refresh_tokens_can_be_demanded() {
-    let mut machine = Machine::new().await;
-    machine.user_config = "require_binding = \"sender-constrained\"\n";
-    let broker = machine.start();
-    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
-    let app = machine.application(&alice).await;
-    assert_eq!(sign_in(&app).await.unwrap().binding, Binding::Dpop);
-
-    let request = InteractiveRequest {
-        token: token_request("https://login.microsoftonline.com/organizations"),
-        account: None,
-        login_hint: None,
-        prompt: None,
-        window: ParentWindow::None,
-        deadline: None,
-    };
-    let error = app.acquire_token_interactive(request).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
-    assert!(
-        error
-            .message()
-            .contains("config.toml:1 demands refresh tokens bound"),
-        "{error}"
-    );
-    assert_eq!(alice.shown(), 1);
-    broker.stop().await;
+    for tenant in [Tenant::Oidc, Tenant::Entra] {
+        let mut machine = Machine::before(Authority::builder(), tenant).await;
+        machine.user_config = "require_binding = \"sender-constrained\"\n";
+        let broker = machine.start();
+        let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+        let app = machine.application(&alice).await;
+        let outcome = sign_in(&app).await;
+        if tenant == Tenant::Oidc {
+            assert_eq!(outcome.unwrap().binding, Binding::Dpop);
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration, "{error}");
+            let demand = "config.toml:1 demands refresh tokens bound";
+            assert!(error.message().contains(demand), "{error}");
+            assert_eq!(alice.shown(), 0);
+        }
+        broker.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -407,6 +418,44 @@ async fn keys_that_cannot_leave_can_be_demanded() {
     assert!(error.message().contains("demands keys in a TPM"), "{error}");
     assert_eq!(alice.shown(), 0);
     broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_authority_that_allows_no_loopback_is_named_before_anybody_is_asked() {
+    const NATIVE: &str = "https://login.microsoftonline.com/common/oauth2/nativeclient";
+    for (tenant, registered, allowed) in [
+        (Tenant::Oidc, vec![NATIVE], false),
+        (Tenant::Entra, vec![NATIVE], false),
+        (Tenant::Oidc, vec![NATIVE, "http://localhost"], true),
+        (Tenant::Entra, vec![NATIVE, "http://localhost"], true),
+    ] {
+        let client = StrictClient {
+            client_id: CLIENT.to_owned(),
+            redirect_uris: registered.into_iter().map(str::to_owned).collect(),
+            scopes: None,
+        };
+        let authority = Authority::builder().strict_clients([client]);
+        let machine = Machine::before(authority, tenant).await;
+        let broker = machine.start();
+        let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+        let app = machine.application(&alice).await;
+        let mut request = token_request(COMMON);
+        request.redirect_uri = Some(NATIVE.to_owned());
+        let outcome = sign_in_for(&app, request).await;
+        assert_eq!(alice.shown(), usize::from(allowed));
+        if allowed {
+            outcome.unwrap();
+        } else {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+            assert!(error.message().contains(NATIVE), "{error}");
+            assert!(error.message().contains("register http://localhost"));
+            let said = error.authority().unwrap().description.as_deref().unwrap();
+            let words = ["AADSTS50011: ", "invalid_redirect_uri"];
+            assert!(words.iter().any(|word| said.starts_with(word)), "{said}");
+        }
+        broker.stop().await;
+    }
 }
 
 #[tokio::test]

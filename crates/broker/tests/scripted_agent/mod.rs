@@ -19,14 +19,14 @@ const REDIRECT_URI: &str = "http://localhost:1/";
 /// Shows sign-ins to one person.
 pub struct ScriptedAgent {
     person: Person,
-    shown: AtomicUsize,
+    shown: Arc<AtomicUsize>,
 }
 
 impl ScriptedAgent {
     pub fn new(user_name: &str, choice: Choice) -> Arc<Self> {
         Arc::new(Self {
             person: Person::new(user_name, "pw").choosing(choice),
-            shown: AtomicUsize::new(0),
+            shown: Arc::default(),
         })
     }
 
@@ -39,8 +39,8 @@ impl ScriptedAgent {
 #[async_trait]
 impl UserAgent for ScriptedAgent {
     async fn prepare(&self, _: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
-        self.shown.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(ScriptedSitting {
+            shown: Arc::clone(&self.shown),
             person: self.person.clone(),
             redirect_uri: REDIRECT_URI.parse().unwrap(),
             http: keyward_http::Client::new(),
@@ -50,6 +50,7 @@ impl UserAgent for ScriptedAgent {
 }
 
 struct ScriptedSitting {
+    shown: Arc<AtomicUsize>,
     person: Person,
     redirect_uri: Url,
     http: keyward_http::Client,
@@ -63,6 +64,7 @@ impl Sitting for ScriptedSitting {
     }
 
     async fn show(self: Box<Self>, url: Url) -> Result<Redirect, UserAgentError> {
+        self.shown.fetch_add(1, Ordering::SeqCst);
         let mut at = url;
         let mut answer = self.get(&at).await;
         loop {

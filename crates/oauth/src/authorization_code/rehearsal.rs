@@ -83,12 +83,9 @@ pub fn verdict(response: &HttpResponse, endpoint: &Url, redirect_uri: &Url) -> V
 
 /// What a page for people says, as an error: Entra's number, or `redirect_uri` on an error page.
 fn page(text: &str, status: http::StatusCode) -> Option<ErrorResponse> {
-    let numbered = text.match_indices("AADSTS").find(|(at, word)| {
-        let next = text[at + word.len()..].bytes().next();
-        next.is_some_and(|byte| byte.is_ascii_digit())
-    });
+    let numbered = numbered(text);
     let (error, from, at) = match numbered {
-        Some((at, _)) => ("invalid_request", at, at),
+        Some(at) => ("invalid_request", at, at),
         None if status.is_client_error() => {
             let at = named(text)?;
             ("invalid_redirect_uri", beginning(text, at), at)
@@ -99,6 +96,23 @@ fn page(text: &str, status: http::StatusCode) -> Option<ErrorResponse> {
     Some(ErrorResponse::from_redirect(error.to_owned(), |name| {
         (name == "error_description").then(|| description.clone())
     }))
+}
+
+/// Where a page says `AADSTS` and a number, best with words behind it.
+fn numbered(text: &str) -> Option<usize> {
+    let worded = |(at, word): &(usize, &str)| {
+        let rest = text[at + word.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.starts_with(':')
+    };
+    let numbers = || {
+        let found = text.match_indices("AADSTS");
+        found.filter(|(at, word)| {
+            let next = text[at + word.len()..].bytes().next();
+            next.is_some_and(|byte| byte.is_ascii_digit())
+        })
+    };
+    let best = numbers().find(worded).or_else(|| numbers().next());
+    best.map(|(at, _)| at)
 }
 
 /// Where a page names the parameter, not where it repeats our own request.

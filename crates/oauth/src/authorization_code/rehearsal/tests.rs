@@ -100,7 +100,8 @@ fn entra_says_so_in_a_page_of_whatever_status() {
     let script = r#"<html><script>$Config={"fShow":true,"strServiceExceptionMessage":"AADSTS50011: The redirect URI \u0027http://localhost:4711\u0027 specified in the request does not match.","iErrorCode":50011}</script>"#;
     let text = "<p>AADSTS50011: The redirect URI &#39;http://localhost:4711&#39; specified in the request does not match.</p>";
     let lines = r#"x="AADSTS50011: The redirect URI \u0027http://localhost:4711\u0027 specified in the request does not match.\r\nTrace ID: 1""#;
-    for (status, page) in [(200, script), (400, text), (200, lines)] {
+    let marked = format!("<p data-error=\"AADSTS50011\">{}</p>", &text[3..]);
+    for (status, page) in [(200, script), (400, text), (200, lines), (400, &marked)] {
         let refusal = refusal(status, page);
         assert_eq!(refusal.codes, [50011]);
         assert_eq!(
