@@ -98,6 +98,25 @@ pub async fn owners(address: &BusAddress) -> Result<Owners, String> {
     })
 }
 
+/// For which of both names the bus would start somebody. Starts nobody.
+///
+/// # Errors
+///
+/// What keeps us from the bus, in plain words.
+pub async fn activatable(address: &BusAddress) -> Result<Vec<&'static str>, String> {
+    let bus = Bus::for_calls(address)
+        .await
+        .map_err(|error| format!("the session bus cannot be reached: {error}"))?;
+    let mut activatable = Vec::new();
+    for name in [names::microsoft::BUS_NAME, names::keyward::BUS_NAME] {
+        let is = bus.is_activatable(name).await;
+        if is.map_err(|error| format!("the bus does not say whom it would start: {error}"))? {
+            activatable.push(name);
+        }
+    }
+    Ok(activatable)
+}
+
 async fn name(bus: &Bus, name: &'static str, path: &str) -> Result<NameReport, String> {
     let failed = |error: zbus::Error| format!("the bus does not say who owns {name}: {error}");
     let owner = bus.owner(name).await.map_err(failed)?;

@@ -4,12 +4,14 @@
 use std::process::Stdio;
 
 use keyward_broker_ipc::address::BusAddress;
-use keyward_broker_ipc::diagnostics;
+use keyward_broker_ipc::diagnostics::{self, Owners};
+use keyward_broker_ipc::{Owner, names};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::DevError;
 use crate::place::Place;
+use crate::process;
 
 /// A bus for the life of a session.
 #[derive(Debug)]
@@ -30,24 +32,12 @@ impl Bus {
         let Ok(address) = BusAddress::session() else {
             return Self::instead_of("there is no session bus", place).await;
         };
-        let report = match diagnostics::inspect(&address).await {
-            Ok(report) => report,
+        let (owners, activatable) = match look(&address).await {
+            Ok(found) => found,
             Err(error) => return Self::instead_of(&error, place).await,
         };
-        let names = [report.microsoft, report.keyward];
-        for name in names.iter().filter(|_| !take_over) {
-            let taken = match (&name.owner, name.activatable) {
-                (Some(owner), _) => match owner.pid {
-                    Some(pid) => format!("process {pid} owns {}", name.name),
-                    None => format!("{} is owned already", name.name),
-                },
-                (None, true) => format!("the bus may start another broker for {}", name.name),
-                (None, false) => continue,
-            };
-            return Err(DevError::Environment(format!(
-                "{taken} on this session bus; run in a private bus (dbus-run-session -- \
-                 keyward-dev session …), or pass --take-over"
-            )));
+        if !take_over {
+            free(&owners, &activatable)?;
         }
         Ok(Self {
             address: address.as_str().to_owned(),
@@ -71,15 +61,15 @@ impl Bus {
         let environment = |error: String| DevError::Environment(error);
         let address = BusAddress::parse(&self.address, None)
             .map_err(|error| environment(error.to_string()))?;
-        let report = diagnostics::inspect(&address).await.map_err(environment)?;
-        for name in [report.microsoft, report.keyward] {
-            let owner = name.owner.and_then(|owner| owner.pid);
+        let owners = diagnostics::owners(&address).await.map_err(environment)?;
+        for (name, owner) in by_name(&owners) {
+            let owner = owner.and_then(|owner| owner.pid);
             if owner != process {
                 let owner =
                     owner.map_or_else(|| "nobody".to_owned(), |pid| format!("process {pid}"));
                 return Err(DevError::Environment(format!(
-                    "{} belongs to {owner} and not to this session's broker; end that broker first",
-                    name.name
+                    "{name} belongs to {owner} and not to this session's broker; end that broker \
+                     first"
                 )));
             }
         }
@@ -94,7 +84,7 @@ impl Bus {
     pub async fn private(place: &Place) -> Result<Self, DevError> {
         let config = place.path().join("bus.conf");
         std::fs::write(&config, configuration(place)).map_err(DevError::io("configure a bus"))?;
-        let mut daemon = Command::new("dbus-daemon")
+        let mut daemon = process::attached(&place.program("keyward-dev"), "dbus-daemon")
             .arg("--nofork")
             .arg("--nopidfile")
             .arg("--print-address=1")
@@ -102,12 +92,8 @@ impl Bus {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
             .spawn()
-            .map_err(DevError::io(
-                "start dbus-daemon (is the package dbus installed?)",
-            ))?;
+            .map_err(DevError::io("start dbus-daemon"))?;
         let mut address = String::new();
         if let Some(stdout) = daemon.stdout.take() {
             let mut lines = BufReader::new(stdout);
@@ -119,7 +105,7 @@ impl Bus {
         let address = address.trim().to_owned();
         if address.is_empty() {
             return Err(DevError::Environment(
-                "dbus-daemon did not start".to_owned(),
+                "dbus-daemon did not start (is the package dbus installed?)".to_owned(),
             ));
         }
         Ok(Self {
@@ -141,6 +127,40 @@ impl Bus {
             tracing::debug!(%error, "the bus was gone already");
         }
     }
+}
+
+/// Asks the bus alone, never another broker, which may hang.
+async fn look(address: &BusAddress) -> Result<(Owners, Vec<&'static str>), String> {
+    Ok((
+        diagnostics::owners(address).await?,
+        diagnostics::activatable(address).await?,
+    ))
+}
+
+fn by_name(owners: &Owners) -> [(&'static str, Option<&Owner>); 2] {
+    [
+        (names::microsoft::BUS_NAME, owners.microsoft.as_ref()),
+        (names::keyward::BUS_NAME, owners.keyward.as_ref()),
+    ]
+}
+
+/// Checks that nobody owns the broker's names, and nobody would be started for them.
+fn free(owners: &Owners, activatable: &[&str]) -> Result<(), DevError> {
+    for (name, owner) in by_name(owners) {
+        let taken = match owner {
+            Some(Owner { pid: Some(pid), .. }) => format!("process {pid} owns {name}"),
+            Some(_) => format!("{name} is owned already"),
+            None if activatable.contains(&name) => {
+                format!("the bus may start another broker for {name}")
+            }
+            None => continue,
+        };
+        return Err(DevError::Environment(format!(
+            "{taken} on this session bus; run in a private bus (dbus-run-session -- \
+             keyward-dev session …), or pass --take-over"
+        )));
+    }
+    Ok(())
 }
 
 /// A session bus without activation: nothing is on it but what the session brings.

@@ -45,7 +45,7 @@ pub async fn run(
                 return Ok(exit_code(status.map_err(DevError::io(format!("wait for {name}")))?));
             }
             ending = signals.next() => match ending {
-                Ending::Interrupt => {}
+                Ending::Interrupt | Ending::Quit => {}
                 Ending::Terminate => pass_on(&child, Signal::TERM),
                 Ending::Hangup => pass_on(&child, Signal::HUP),
             },

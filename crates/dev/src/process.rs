@@ -1,7 +1,9 @@
 //! The processes of one demo or session: started, waited for, and ended by us alone.
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use keyward_session::readiness::Readiness;
@@ -19,13 +21,52 @@ const PARENT: &str = "KEYWARD_DEV_PARENT";
 /// Makes this process end with the `keyward-dev` that started it, however that ends. Does nothing
 /// in a process that somebody else started.
 pub fn end_with_parent() {
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
-    if parent.is_some() && std::env::var(PARENT).ok() == parent {
-        let term = Some(rustix::process::Signal::TERM);
-        if let Err(error) = rustix::process::set_parent_process_death_signal(term) {
-            eprintln!("keyward-dev: this process may outlive its parent: {error}");
-        }
+    let named = std::env::var(PARENT).ok();
+    let is_parent = || {
+        let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
+        parent.is_some() && parent == named
+    };
+    if !is_parent() {
+        return;
     }
+    let term = Some(rustix::process::Signal::TERM);
+    if let Err(error) = rustix::process::set_parent_process_death_signal(term) {
+        eprintln!("keyward-dev: this process may outlive its parent: {error}");
+    } else if !is_parent() {
+        // It ended before we could ask to be told.
+        std::process::exit(1);
+    }
+}
+
+/// The name under which this binary becomes somebody else's program that ends with its parent, too.
+pub const ATTACHED: &str = "keyward-dev-attached";
+
+/// A command for a program that is not ours and must not outlive this process, `this` being this
+/// binary.
+pub fn attached(this: &Path, program: &str) -> Command {
+    let mut command = Command::new(this);
+    command
+        .arg0(ATTACHED)
+        .arg(program)
+        .env(PARENT, std::process::id().to_string())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// Becomes the program of the arguments. What was asked of the kernel in
+/// [`end_with_parent`] stays asked (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn become_attached(arguments: &[OsString]) -> ExitCode {
+    end_with_parent();
+    let Some((program, arguments)) = arguments.get(1..).and_then(<[_]>::split_first) else {
+        return ExitCode::FAILURE;
+    };
+    let error = std::process::Command::new(program)
+        .args(arguments)
+        .env_remove(PARENT)
+        .exec();
+    eprintln!("keyward-dev: cannot run {}: {error}", program.display());
+    ExitCode::FAILURE
 }
 
 /// A process of ours. It is killed, by its own id, when dropped.

@@ -9,6 +9,7 @@ use crate::DevError;
 /// Waits for the signals that would otherwise end this process without cleaning up.
 pub struct Signals {
     interrupt: Signal,
+    quit: Signal,
     terminate: Signal,
     hangup: Signal,
 }
@@ -18,6 +19,8 @@ pub struct Signals {
 pub enum Ending {
     /// Ctrl-C, which the terminal sends to the command as well.
     Interrupt,
+    /// Ctrl-\, likewise.
+    Quit,
     /// `kill`.
     Terminate,
     /// The terminal is gone.
@@ -34,6 +37,7 @@ impl Signals {
         let of = |kind| signal(kind).map_err(DevError::io("watch for signals"));
         Ok(Self {
             interrupt: of(SignalKind::interrupt())?,
+            quit: of(SignalKind::quit())?,
             terminate: of(SignalKind::terminate())?,
             hangup: of(SignalKind::hangup())?,
         })
@@ -43,6 +47,7 @@ impl Signals {
     pub async fn next(&mut self) -> Ending {
         tokio::select! {
             _ = self.interrupt.recv() => Ending::Interrupt,
+            _ = self.quit.recv() => Ending::Quit,
             _ = self.terminate.recv() => Ending::Terminate,
             _ = self.hangup.recv() => Ending::Hangup,
         }
@@ -55,6 +60,7 @@ impl Ending {
         ExitCode::from(match self {
             Self::Hangup => 129,
             Self::Interrupt => 130,
+            Self::Quit => 131,
             Self::Terminate => 143,
         })
     }
