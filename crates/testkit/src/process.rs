@@ -176,6 +176,13 @@ pub fn signal(process: u32, signal: Signal) {
     }
 }
 
+/// Sends a signal to the process group that one process of the test leads, as a terminal does.
+pub fn signal_group(leader: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
 /// Whether a process with this id runs (a zombie does not).
 pub fn runs(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod crash;
+mod developer_session;
 mod developer_tool;
 mod endurance;
 mod holder;
@@ -13,5 +14,6 @@ mod msal_node;
 mod msal_node_trouble;
 mod package;
 mod protocol;
+mod take_over;
 mod third_party;
 mod typed_interface;
