@@ -69,20 +69,26 @@ pub struct SessionArguments {
 
 const SESSION_HELP: &str = "\
 The command sees these variables:
-  KEYWARD_DEV_AUTHORITY  authority to give to an application
-  KEYWARD_DEV_TENANT     the tenant's GUID
-  KEYWARD_DEV_CLIENT_ID  a client id that works
-  KEYWARD_DEV_USER       the test user signed in by default
-  KEYWARD_DEV_API        a protected resource: GET with Bearer, DPoP or PoP
-  KEYWARD_SOCKET         the broker's socket
+  KEYWARD_DEV_AUTHORITY        authority to give to an application
+  KEYWARD_DEV_TLS_AUTHORITY    the same for clients that insist on https, such as MSAL Python
+  KEYWARD_DEV_TLS_CERTIFICATE  the file with its certificate, which is for loopback alone
+  KEYWARD_DEV_TENANT           the tenant's GUID
+  KEYWARD_DEV_CLIENT_ID        a client id that works
+  KEYWARD_DEV_USER             the test user signed in by default
+  KEYWARD_DEV_API              a protected resource: GET with Bearer, DPoP or PoP
+  KEYWARD_SOCKET               the broker's socket
 
-Within it https://login.microsoftonline.com/common, …/organizations and …/$KEYWARD_DEV_TENANT, and
-https://localhost/$KEYWARD_DEV_TENANT, are the development authority. Users: alice@dev.test,
-bob@dev.test, guest@partner.test, carol@dev.test (must change the password), mallory@dev.test
-(blocked); every password is pw. The exit status is the command's.
+Where REQUESTS_CA_BUNDLE is set, which Python's requests believes more than its program, it names
+a copy that holds this certificate as well.
+
+For the broker, https://login.microsoftonline.com/common, …/organizations and
+…/$KEYWARD_DEV_TENANT, and https://localhost/$KEYWARD_DEV_TENANT, are the development authority.
+Users: alice@dev.test, bob@dev.test, guest@partner.test, carol@dev.test (must change the password),
+mallory@dev.test (blocked); every password is pw. The exit status is the command's.
 
 Examples:
   keyward-dev session -- node app.mjs
+  keyward-dev session --tenant entra -- python3 app.py
   keyward-dev session --user bob@dev.test -- keyward login
   keyward-dev session --sign-in browser -- bash";
 

@@ -57,6 +57,11 @@ pub fn localhost(running: &Running) -> String {
     running.http().replace("127.0.0.1", "localhost")
 }
 
+/// The same over TLS, which is spoken on the same port.
+pub fn tls(running: &Running) -> String {
+    localhost(running).replacen("http", "https", 1)
+}
+
 /// The issuer of a tenant.
 pub fn issuer(running: &Running, tenant: Tenant) -> String {
     running.issuer(tenant.into())

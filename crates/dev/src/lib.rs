@@ -27,6 +27,7 @@ pub mod session;
 pub mod sign_in;
 pub mod signals;
 pub mod thief;
+pub mod trust;
 
 use args::{Arguments, Command};
 
@@ -46,7 +47,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             keyward_session::main(arguments, private_environment())
         }
         Some("keyward") => keyward_cli::run(arguments),
-        Some(process::ATTACHED) => process::become_attached(&arguments),
         _ => run(Arguments::parse_from(arguments)),
     }
 }

@@ -15,6 +15,7 @@ use crate::mapping::{self, Mapping};
 use crate::place::Place;
 use crate::process::Process;
 use crate::signals::Signals;
+use crate::trust;
 
 /// The test user signed in where nobody is named.
 pub const DEFAULT_USER: &str = "alice@dev.test";
@@ -34,8 +35,10 @@ pub async fn run(arguments: &SessionArguments) -> Result<ExitCode, DevError> {
         // Dropping what is half set up ends it.
         ending = signals.next() => return Ok(ending.exit_code()),
     };
-    let environment = stage.environment(arguments);
-    let status = command::run(&arguments.command, &environment, &mut signals).await;
+    let status = match stage.environment(arguments) {
+        Ok(environment) => command::run(&arguments.command, &environment, &mut signals).await,
+        Err(error) => Err(error),
+    };
     stage.clear().await;
     status
 }
@@ -78,11 +81,15 @@ impl Stage {
         })
     }
 
-    fn environment(&self, arguments: &SessionArguments) -> Vec<(&'static str, OsString)> {
+    fn environment(
+        &self,
+        arguments: &SessionArguments,
+    ) -> Result<Vec<(&'static str, OsString)>, DevError> {
         let mut environment = broker_environment(&self.place);
         environment.push(("DBUS_SESSION_BUS_ADDRESS", self.bus.address().into()));
         environment.extend(command_environment(&self.place, &self.authority, arguments));
-        environment
+        environment.extend(trust::variables(&self.place, &self.authority)?);
+        Ok(environment)
     }
 
     async fn clear(self) {
@@ -119,6 +126,10 @@ fn command_environment(
     }
     vec![
         ("KEYWARD_DEV_AUTHORITY", format!("{origin}/{tenant}").into()),
+        (
+            "KEYWARD_DEV_TLS_AUTHORITY",
+            format!("{}/{tenant}", authority::tls(authority)).into(),
+        ),
         ("KEYWARD_DEV_TENANT", tenant.into()),
         ("KEYWARD_DEV_CLIENT_ID", CLIENT_ID.into()),
         ("KEYWARD_DEV_USER", arguments.user.clone().into()),
