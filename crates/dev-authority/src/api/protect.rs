@@ -72,7 +72,8 @@ impl Failure {
         }
     }
 
-    fn invalid_token(scheme: Scheme, description: &'static str) -> Self {
+    /// A token that is not good here.
+    pub(crate) fn invalid_token(scheme: Scheme, description: &'static str) -> Self {
         Self::new(scheme, "invalid_token", description)
     }
 

@@ -5,6 +5,14 @@ use keyward_oauth::scope::Scopes;
 /// Microsoft Graph, which bare scope names belong to.
 const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
+/// Its other name, in scopes that spell it out.
+const GRAPH_URL: &str = "https://graph.microsoft.com";
+
+/// Whether an audience is Microsoft Graph, under either name.
+pub(crate) fn is_graph(audience: &str) -> bool {
+    [GRAPH, GRAPH_URL].contains(&audience)
+}
+
 /// `aud` of an access token for these scopes: the resource of the first one that names one.
 pub(crate) fn audience(scopes: &Scopes) -> String {
     let resource = scopes.without_oidc();

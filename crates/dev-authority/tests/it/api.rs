@@ -79,6 +79,28 @@ async fn bearer_tokens_of_both_tenants_are_accepted_with_any_method() {
 }
 
 #[tokio::test]
+async fn a_token_for_another_resource_is_refused() {
+    let running = authority().await;
+    let app = App::entra(&running);
+    for (scope, good) in [
+        ("User.Read openid", true),
+        ("https://graph.microsoft.com/User.Read", true),
+        ("api://an-application/access", true),
+        ("https://api.example/.default", false),
+        ("https://graph.microsoft.com.example/.default", false),
+    ] {
+        let tokens = app.sign_in(&alice(), scope).await;
+        let authorization = format!("Bearer {}", tokens.text("access_token"));
+        let answer = get(&app, &running, &authorization).await;
+        if good {
+            answer.ok();
+        } else {
+            assert_refused(&answer, "Bearer", "invalid_token");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_one_spelling_of_loopback_is_good_under_another() {
     let running = authority().await;
     let app = App::oidc(&running);
