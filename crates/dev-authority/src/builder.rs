@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clients::StrictClient;
 use crate::clock::{Clock, SystemClock};
+use crate::keys::{KeptKeys, NothingKept, SigningKeys};
 use crate::listen::listen;
 use crate::server::{Running, Stopped};
 use crate::settings::{OidcMode, Settings};
@@ -22,6 +23,8 @@ impl Authority {
         Builder {
             address: None,
             port: 0,
+            or_any_port: false,
+            kept_keys: Arc::new(NothingKept),
             clients: Vec::new(),
             settings: Settings::default(),
             clock: Arc::new(SystemClock),
@@ -34,6 +37,8 @@ impl Authority {
 pub struct Builder {
     address: Option<IpAddr>,
     port: u16,
+    or_any_port: bool,
+    kept_keys: Arc<dyn KeptKeys>,
     clients: Vec<StrictClient>,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -43,6 +48,20 @@ impl Builder {
     /// The port; 0, the default, picks a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// The port if nobody has it, else a free one. The issuers name it, and everything derived from
+    /// them, so one that stays the same is worth having.
+    pub fn preferred_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self.or_any_port = true;
+        self
+    }
+
+    /// Where the signing keys are kept; by default every authority makes its own.
+    pub fn kept_keys(mut self, kept: Arc<dyn KeptKeys>) -> Self {
+        self.kept_keys = kept;
         self
     }
 
@@ -112,11 +131,17 @@ impl Builder {
     ///
     /// When the address is not loopback, the port is taken, or no signing key can be made.
     pub async fn start(self) -> io::Result<Running> {
-        let listeners = listen(self.address, self.port).await?;
+        let listeners = match listen(self.address, self.port).await {
+            Err(error) if self.or_any_port && error.kind() == io::ErrorKind::AddrInUse => {
+                listen(self.address, 0).await?
+            }
+            listeners => listeners?,
+        };
         let port = listeners
             .first()
             .map_or(Ok(0), |l| l.local_addr().map(|a| a.port()))?;
-        let state = State::new(self.clock, self.settings, (self.clients, port))
+        let keys = SigningKeys::new(self.kept_keys).map_err(io::Error::other)?;
+        let state = State::new(self.clock, self.settings, keys, (self.clients, port))
             .map_err(io::Error::other)?;
         Stopped::new(Arc::new(state), self.address).serve(listeners)
     }

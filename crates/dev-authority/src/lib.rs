@@ -77,6 +77,7 @@ pub use clients::StrictClient;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use faults::{Endpoint, Fault, FaultRule, InvalidFault, Match};
 pub use grants::refresh::issued::IssuedRefreshToken;
+pub use keys::KeptKeys;
 pub use request_log::LogEntry;
 pub use server::{Running, Stopped};
 pub use settings::OidcMode;

@@ -56,11 +56,12 @@ impl State {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         settings: Settings,
+        keys: SigningKeys,
         (clients, port): (Vec<StrictClient>, u16),
     ) -> Result<Self, String> {
         Ok(Self {
             clock,
-            keys: SigningKeys::generate().map_err(|error| error.to_string())?,
+            keys,
             clients: Clients::new(clients),
             users: Directory::new(),
             browsers: Browsers::new(),
