@@ -47,6 +47,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             keyward_session::main(arguments, private_environment())
         }
         Some("keyward") => keyward_cli::run(arguments),
+        Some(process::ATTACHED) => process::become_attached(&arguments),
         _ => run(Arguments::parse_from(arguments)),
     }
 }
