@@ -9,21 +9,27 @@ import msal
 app = msal.PublicClientApplication(
     os.environ["KEYWARD_DEV_CLIENT_ID"],
     authority=os.environ["KEYWARD_DEV_TLS_AUTHORITY"],
+    verify=os.environ["KEYWARD_DEV_TLS_CERTIFICATE"],
     instance_discovery=False,
     enable_broker_on_linux=True,
-)
-result = app.acquire_token_interactive(
-    ["User.Read"],
-    parent_window_handle=app.CONSOLE_WINDOW_HANDLE,
 )
 
 # ---------------------------------------------------------------------------------------------
 
+interactive = app.acquire_token_interactive(
+    ["User.Read"],
+    parent_window_handle=app.CONSOLE_WINDOW_HANDLE,
+)
 account = app.get_accounts()[0]
-silent = app.acquire_token_silent(["User.Read"], account=account)
+# A challenge, so that neither library answers from what it remembers.
+silent = app.acquire_token_silent_with_error(
+    ["User.Read"],
+    account=account,
+    claims_challenge='{"access_token": {"nbf": {"essential": true, "value": "1"}}}',
+)
 print(json.dumps({
-    "interactive": result["id_token_claims"]["preferred_username"],
-    "token_source": result["token_source"],
-    "silent": account["username"],
+    "interactive": interactive["id_token_claims"]["preferred_username"],
+    "interactive_source": interactive["token_source"],
+    "account": account["username"],
     "silent_source": silent["token_source"],
 }))

@@ -43,6 +43,11 @@ impl TestAuthority {
         &self.http
     }
 
+    /// The certificate it shows on TLS connections, in PEM.
+    pub fn certificate(&self) -> &str {
+        self.running().certificate()
+    }
+
     /// The demo API.
     pub fn api(&self) -> String {
         format!("{}/api/me", self.http)

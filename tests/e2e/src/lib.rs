@@ -8,6 +8,7 @@ pub mod browser;
 pub mod cli;
 pub mod face;
 pub mod msal;
+pub mod msal_python;
 pub mod private_session;
 pub mod programs;
 pub mod provider;
@@ -16,6 +17,7 @@ pub mod typed;
 
 pub use authority::TestAuthority;
 pub use msal::Msal;
+pub use msal_python::MsalPython;
 pub use stack::{Stack, Tenant, on_both_tenants};
 pub use typed::Typed;
 

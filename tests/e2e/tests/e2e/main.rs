@@ -12,6 +12,7 @@ mod holder;
 mod leaks;
 mod msal_node;
 mod msal_node_trouble;
+mod msal_python;
 mod package;
 mod protocol;
 mod take_over;
