@@ -1,5 +1,7 @@
 //! `cargo xtask setup`: what the tests need beside Rust and a C compiler.
 
+pub mod python;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +13,8 @@ pub fn run() -> Outcome {
     let components = install_components()?;
     let packages = install_packages()?;
     let modules = install_node_modules()?;
-    if !(components || packages || modules) {
+    let msal_python = python::install()?;
+    if !(components || packages || modules || msal_python) {
         println!("setup: everything is here");
     }
     Ok(())
@@ -24,7 +27,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         package: "dbus",
         why: "private session buses (dbus-daemon) and recordings of them (dbus-monitor)",
@@ -59,6 +62,11 @@ const NEEDS: [Need; 7] = [
         package: "npm",
         why: "installs msal-node and the third-party OpenID provider",
         there: || in_path("npm"),
+    },
+    Need {
+        package: "python3-venv",
+        why: "runs MSAL Python, in an environment of its own",
+        there: || python::interpreter().is_some(),
     },
 ];
 
