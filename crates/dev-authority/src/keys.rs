@@ -87,13 +87,12 @@ impl Es256Key {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let found = kept.load(Self::NAME);
         let found = found.and_then(|key| EcdsaKeyPair::from_pkcs8(algorithm, &key).ok());
-        let pair = match found {
-            Some(pair) => pair,
-            None => {
-                let pair = EcdsaKeyPair::generate(algorithm).map_err(unavailable)?;
-                kept.keep(Self::NAME, pair.to_pkcs8v1().map_err(unavailable)?.as_ref());
-                pair
-            }
+        let pair = if let Some(pair) = found {
+            pair
+        } else {
+            let pair = EcdsaKeyPair::generate(algorithm).map_err(unavailable)?;
+            kept.keep(Self::NAME, pair.to_pkcs8v1().map_err(unavailable)?.as_ref());
+            pair
         };
         let public = Jwk::p256(pair.public_key().as_ref()).map_err(unavailable)?;
         let kid = public.thumbprint().to_string();
@@ -133,14 +132,13 @@ impl Rs256Key {
     fn find_or_make(kept: &dyn KeptKeys) -> Result<Self, SignerError> {
         let found = kept.load(Self::NAME);
         let found = found.and_then(|key| RsaKeyPair::from_pkcs8(&key).ok());
-        let pair = match found {
-            Some(pair) => pair,
-            None => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(unavailable)?;
-                let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(unavailable)?;
-                kept.keep(Self::NAME, pkcs8.as_ref());
-                pair
-            }
+        let pair = if let Some(pair) = found {
+            pair
+        } else {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(unavailable)?;
+            let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(unavailable)?;
+            kept.keep(Self::NAME, pkcs8.as_ref());
+            pair
         };
         let (n, e) = rsa_components(pair.public_key().as_ref())
             .ok_or_else(|| SignerError::Unavailable("unexpected RSA encoding".to_owned()))?;
