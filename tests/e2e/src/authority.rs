@@ -1,7 +1,9 @@
 //! The development authority, inside the test: faults are scripted, every token it issued is known,
 //! and a restart forgets nothing.
 
-use keyward_dev_authority::{Authority, FaultRule, LogEntry, OidcMode, Running, Stopped};
+use keyward_dev_authority::{
+    Authority, Builder, FaultRule, LogEntry, OidcMode, Running, Stopped, StrictClient,
+};
 use keyward_testkit::http;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -24,12 +26,26 @@ enum State {
 impl TestAuthority {
     /// Starts it on a free port.
     pub fn start(mode: OidcMode) -> Self {
+        Self::run(Authority::builder().mode(mode))
+    }
+
+    /// Starts it on a free port, and it knows one client, [`CLIENT`](crate::CLIENT), with these
+    /// redirect URIs and no other.
+    pub fn strict(redirect_uris: &[&str]) -> Self {
+        let client = StrictClient {
+            redirect_uris: redirect_uris.iter().map(ToString::to_string).collect(),
+            ..crate::CLIENT.into()
+        };
+        Self::run(Authority::builder().strict_clients([client]))
+    }
+
+    fn run(builder: Builder) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime can be made");
-        let started = runtime.block_on(Authority::builder().mode(mode).start());
+        let started = runtime.block_on(builder.start());
         let running = started.expect("the authority listens");
         Self {
             http: running.http().to_owned(),

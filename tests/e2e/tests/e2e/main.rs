@@ -15,6 +15,7 @@ mod msal_node_trouble;
 mod msal_python;
 mod package;
 mod protocol;
+mod redirect;
 mod take_over;
 mod third_party;
 mod typed_interface;
