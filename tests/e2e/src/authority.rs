@@ -17,6 +17,15 @@ pub struct TestAuthority {
     http: String,
 }
 
+/// A step of a sign-in, as the authority sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInStep {
+    /// RFC 6749 §4.1.1: the authorize endpoint was asked.
+    Shown,
+    /// RFC 6749 §4.1.3: the code was redeemed.
+    Redeemed,
+}
+
 enum State {
     Running(Running),
     Stopped(Stopped),
@@ -128,6 +137,12 @@ impl TestAuthority {
         issued.map(|token| tenant(token.tenant)).collect()
     }
 
+    /// To whom the refresh tokens of [`refresh_tokens`](Self::refresh_tokens) were issued.
+    pub fn issued_to(&self) -> Vec<String> {
+        let issued = self.running().issued().into_iter();
+        issued.map(|token| token.user).collect()
+    }
+
     /// Ends every refresh token of a user.
     pub fn revoke(&self, user: &str) -> usize {
         self.running().revoke(user)
@@ -145,6 +160,18 @@ impl TestAuthority {
             entry.grant_type.as_deref() == Some("refresh_token") && entry.status == 200
         };
         log.iter().filter(redeemed).count()
+    }
+
+    /// What happened for sign-ins, oldest first: pages asked for and codes redeemed.
+    pub fn sign_ins(&self) -> Vec<SignInStep> {
+        let step = |entry: LogEntry| {
+            if entry.path.ends_with("/authorize") && entry.method == "GET" {
+                return Some(SignInStep::Shown);
+            }
+            let code = entry.grant_type.as_deref() == Some("authorization_code");
+            (code && entry.status == 200).then_some(SignInStep::Redeemed)
+        };
+        self.log().into_iter().filter_map(step).collect()
     }
 
     /// Stops listening. Nothing is forgotten.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 
 use keyward_testkit::Login;
 
@@ -19,6 +20,8 @@ pub enum Choice {
     Cancel,
     /// Never comes back.
     WalkAway,
+    /// Signs in and consents once [`Browser::release`] lets them.
+    AcceptWhenReleased,
 }
 
 impl Choice {
@@ -28,6 +31,7 @@ impl Choice {
             Self::Decline => "decline",
             Self::Cancel => "cancel",
             Self::WalkAway => "walk-away",
+            Self::AcceptWhenReleased => "hold",
         }
     }
 }
@@ -55,6 +59,10 @@ impl Browser {
         fs::write(browser.program(), script).expect("a program can be written");
         let executable = fs::Permissions::from_mode(0o700);
         fs::set_permissions(browser.program(), executable).expect("it can be made executable");
+        let gate = Command::new("mkfifo")
+            .arg(browser.folder.join("gate"))
+            .status();
+        assert!(gate.expect("mkfifo can be run").success());
         symlink(browser.program(), login.path("bin/xdg-open")).expect("a link can be made");
         browser.signs_in(crate::ALICE);
         browser
@@ -87,6 +95,13 @@ impl Browser {
         self.write("choice", "provider");
     }
 
+    /// Lets the person go on who waits for it, and waits for nobody from now on.
+    pub fn release(&self) {
+        self.does(Choice::Accept);
+        // Opening a pipe waits for its other end.
+        fs::write(self.folder.join("gate"), "go\n").expect("somebody waits at the gate");
+    }
+
     /// How often it was opened.
     pub fn opened(&self) -> usize {
         let log = fs::read_to_string(self.folder.join("opened")).unwrap_or_default();
@@ -102,11 +117,15 @@ impl Browser {
 }
 
 const SCRIPT: &str = r#"#!/bin/sh
-echo opened >> 'HERE/opened'
 user=$(cat 'HERE/user')
 choice=$(cat 'HERE/choice')
+echo opened >> 'HERE/opened'
 case $choice in
 walk-away) exit 0 ;;
+hold)
+    read -r choice < 'HERE/gate'
+    exec 'SIGN_IN' sign-in --user "$user" "$1"
+    ;;
 provider) exec node 'NODE/provider-browser.mjs' "${user%@*}" "$1" ;;
 insist)
     url=$(printf '%s' "$1" | sed 's/login_hint=[^&]*//')

@@ -1,7 +1,9 @@
 //! `dev.keyward.Broker1`: what it offers beyond the JSON protocol, on the socket and on the bus.
 
+use std::collections::BTreeSet;
 use std::thread;
 
+use keyward_e2e::authority::SignInStep;
 use keyward_e2e::browser::Choice;
 use keyward_e2e::typed::{Reply, Typed};
 use keyward_e2e::{ALICE, BOB, CLIENT, SOON, Stack, Tenant};
@@ -212,22 +214,42 @@ fn a_login_hint_reaches_the_sign_in() {
 }
 
 #[test]
-fn another_person_than_the_one_asked_for_is_never_returned() {
+fn a_sign_in_of_another_person_than_the_one_asked_for_is_an_error_and_leaves_nothing() {
     let stack = Stack::start(Tenant::Oidc);
     let typed = Typed::over_socket(&stack);
     for tenant in [Tenant::Oidc, Tenant::Entra] {
         stack.browser.signs_in(ALICE);
         let alice = sign_in(&stack, &typed, tenant);
+        let before = what_is_kept(&stack, &typed);
         stack.browser.insists_on(BOB);
+        for account in [
+            json!({"home_account_id": alice["home_account_id"]}),
+            json!({"username": ALICE}),
+        ] {
+            let mut asked = request(&stack, tenant, account);
+            asked["prompt"] = json!("select_account");
+            let error = typed.ask("AcquireTokenInteractive", &asked).unwrap_err();
+            assert_eq!(error.kind, "AccountSwitch", "{tenant:?}: {error:?}");
+        }
+        let issued_to = stack.authority.issued_to();
+        assert!(issued_to.contains(&BOB.to_owned()), "bob did sign in");
+        assert_eq!(what_is_kept(&stack, &typed), before, "{tenant:?}");
+        let bob = silent(&stack, &typed, tenant, json!({"username": BOB}));
+        assert_eq!(bob.unwrap_err().kind, "InteractionRequired");
         let home = &alice["home_account_id"];
-        let for_alice = json!({"home_account_id": home, "prompt": "select_account"});
-        let asked = request(&stack, tenant, for_alice);
-        let error = typed.ask("AcquireTokenInteractive", &asked).unwrap_err();
-        assert_eq!(error.kind, "AccountSwitch", "{tenant:?}: {error:?}");
         let alice = json!({"home_account_id": home, "force_refresh": true});
         let token = silent(&stack, &typed, tenant, alice).unwrap();
         assert_eq!(token["username"], ALICE, "{tenant:?}");
     }
+}
+
+/// Accounts, and the names of the keys.
+fn what_is_kept(stack: &Stack, typed: &Typed) -> (Value, BTreeSet<std::ffi::OsString>) {
+    let asked = json!({"client_id": CLIENT});
+    let accounts = typed.ask("Accounts", &asked).unwrap();
+    let keys = std::fs::read_dir(stack.vault().join("keys")).unwrap();
+    let keys = keys.map(|entry| entry.unwrap().file_name()).collect();
+    (accounts, keys)
 }
 
 #[test]
@@ -285,41 +307,85 @@ fn a_caller_that_goes_away_frees_the_screen_for_the_next() {
 }
 
 #[test]
-fn equal_sign_ins_join_and_others_wait_their_turn() {
+fn equal_sign_ins_are_one_sign_in() {
     let stack = Stack::start(Tenant::Oidc);
-    // The pages take long enough for every request to arrive while the first is shown.
-    stack
-        .authority
-        .fault(keyward_dev_authority::FaultRule::once(
-            keyward_dev_authority::Endpoint::Authorize,
-            keyward_dev_authority::Fault::Slow { ms: 1000 },
-        ));
-    let equal = request(&stack, Tenant::Oidc, json!({}));
-    let other = request(&stack, Tenant::Oidc, json!({"scopes": "Mail.Read"}));
-    let tokens: Vec<Reply> = thread::scope(|scope| {
-        let ask = |asked: Value| {
+    stack.browser.does(Choice::AcceptWhenReleased);
+    // The prompt rules out that anybody is answered silently.
+    let asked = request(&stack, Tenant::Oidc, json!({"prompt": "login"}));
+    let tokens: Vec<Value> = thread::scope(|scope| {
+        let callers: Vec<_> = [Typed::over_socket, Typed::over_bus]
+            .repeat(3)
+            .into_iter()
+            .map(|connect| {
+                let (stack, asked) = (&stack, &asked);
+                scope.spawn(move || connect(stack).ask("AcquireTokenInteractive", asked))
+            })
+            .collect();
+        wait::until("six callers of one sign-in", SOON, || {
+            let joined = logged(&stack, "joined an equal request");
+            (joined == 5 && stack.browser.opened() == 1).then_some(())
+        });
+        stack.browser.release();
+        answers(callers)
+    });
+    let distinct: BTreeSet<_> = tokens.iter().map(|t| t["access_token"].as_str()).collect();
+    assert_eq!(distinct.len(), 1, "one token for all");
+    assert_eq!(stack.browser.opened(), 1);
+    let steps = stack.authority.sign_ins();
+    assert_eq!(steps, [SignInStep::Shown, SignInStep::Redeemed]);
+}
+
+#[test]
+fn sign_ins_that_differ_in_anything_wait_for_each_other() {
+    let stack = Stack::start(Tenant::Oidc);
+    stack.browser.does(Choice::AcceptWhenReleased);
+    let different = [
+        json!({"client_id": keyward_e2e::OTHER_CLIENT}),
+        json!({"authority": stack.localhost_authority(Tenant::Entra)}),
+        json!({"scopes": "Mail.Read"}),
+        json!({"claims": "{\"access_token\":{\"x\":null}}"}),
+        json!({"authentication_scheme": "DPoP"}),
+    ];
+    let tokens: Vec<Value> = thread::scope(|scope| {
+        let ask = |more: &Value| {
+            let mut asked = request(&stack, Tenant::Oidc, json!({"prompt": "login"}));
+            let more = more.as_object().unwrap().clone();
+            asked.as_object_mut().unwrap().extend(more);
             let stack = &stack;
             scope.spawn(move || Typed::over_socket(stack).ask("AcquireTokenInteractive", &asked))
         };
-        let waiting = [
-            ask(equal.clone()),
-            ask(equal.clone()),
-            ask(equal),
-            ask(other),
-        ];
-        waiting
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let first = ask(&json!({}));
+        wait::until("the first sign-in", SOON, || {
+            (stack.browser.opened() == 1).then_some(())
+        });
+        let others: Vec<_> = different.iter().map(ask).collect();
+        wait::until("five sign-ins that wait", SOON, || {
+            (logged(&stack, "sign-in queued") == 5).then_some(())
+        });
+        assert_eq!(stack.browser.opened(), 1, "the others wait");
+        stack.browser.release();
+        answers(std::iter::once(first).chain(others))
     });
-    for token in &tokens {
-        assert_eq!(token.as_ref().unwrap()["username"], ALICE);
-    }
-    assert!(
-        stack.browser.opened() <= 2,
-        "three equal requests are one sign-in, and the other may need none: {}",
-        stack.browser.opened()
-    );
+    let distinct: BTreeSet<_> = tokens.iter().map(|t| t["access_token"].as_str()).collect();
+    assert_eq!(distinct.len(), 6, "nobody got another's token");
+    assert_eq!(stack.browser.opened(), 6, "one sign-in each");
+    let steps = stack.authority.sign_ins();
+    let one_by_one = [SignInStep::Shown, SignInStep::Redeemed].repeat(6);
+    assert_eq!(steps, one_by_one, "never two at once");
+}
+
+/// How often keywardd has logged this.
+fn logged(stack: &Stack, message: &str) -> usize {
+    let log = std::fs::read_to_string(stack.login.logs().join("keywardd.err"));
+    log.unwrap_or_default().matches(message).count()
+}
+
+/// What the callers got; panics for whoever got nothing.
+fn answers<'scope>(
+    callers: impl IntoIterator<Item = thread::ScopedJoinHandle<'scope, Reply>>,
+) -> Vec<Value> {
+    let answers = callers.into_iter().map(|caller| caller.join().unwrap());
+    answers.map(Result::unwrap).collect()
 }
 
 #[test]
