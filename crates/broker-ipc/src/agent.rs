@@ -8,7 +8,8 @@ pub(crate) mod remote;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keyward_client::oauth::transport::UserAgent;
+use async_trait::async_trait;
+use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use remote::RemoteAgent;
 
@@ -17,10 +18,8 @@ use remote::RemoteAgent;
 pub enum AgentScope {
     /// For every request that has no agent of its own.
     Everyone,
-    /// For the requests that come over the same connection.
+    /// For the requests that come over the same connection, as far as it can show anything.
     OwnRequests,
-    /// For the requests that come over the same connection while nobody offers for everyone.
-    OwnRequestsIfNoOther,
 }
 
 impl AgentScope {
@@ -28,18 +27,13 @@ impl AgentScope {
         match self {
             Self::Everyone => "everyone",
             Self::OwnRequests => "own-requests",
-            Self::OwnRequestsIfNoOther => "own-requests-if-no-other",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Everyone,
-            Self::OwnRequests,
-            Self::OwnRequestsIfNoOther,
-        ]
-        .into_iter()
-        .find(|scope| scope.as_str() == text)
+        [Self::Everyone, Self::OwnRequests]
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
     }
 }
 
@@ -65,7 +59,35 @@ impl Agents {
         Some(Arc::clone(agent) as Arc<dyn UserAgent>)
     }
 
+    /// The agent of one connection's requests, which gives way to the newest one for everyone
+    /// where it has nothing to show a sign-in with.
+    pub(crate) fn own(self: &Arc<Self>, own: Arc<RemoteAgent>) -> Arc<dyn UserAgent> {
+        Arc::new(OwnFirst {
+            own,
+            agents: Arc::clone(self),
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<(u64, Arc<RemoteAgent>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct OwnFirst {
+    own: Arc<RemoteAgent>,
+    agents: Arc<Agents>,
+}
+
+#[async_trait]
+impl UserAgent for OwnFirst {
+    async fn prepare(&self, show: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
+        let own = match self.own.prepare(show.clone()).await {
+            Err(own @ UserAgentError::Unavailable(_)) => own,
+            prepared => return prepared,
+        };
+        match self.agents.newest() {
+            Some(everyones) => everyones.prepare(show).await,
+            None => Err(own),
+        }
     }
 }

@@ -59,7 +59,7 @@ pub async fn serve(
         limits,
         uid: rustix::process::getuid().as_raw(),
         total: Arc::new(AtomicUsize::new(0)),
-        agents: Agents::default(),
+        agents: Arc::default(),
         next: AtomicU64::new(0),
     });
     let mut connections = JoinSet::new();
@@ -98,7 +98,7 @@ struct Server {
     limits: Limits,
     uid: u32,
     total: Arc<AtomicUsize>,
-    agents: Agents,
+    agents: Arc<Agents>,
     next: AtomicU64,
 }
 
@@ -159,7 +159,7 @@ struct Peer {
     connection: Connection,
     in_flight: Arc<InFlight>,
     /// The agent offered on this connection.
-    agent: Mutex<Option<(AgentScope, Arc<RemoteAgent>)>>,
+    agent: Mutex<Option<Arc<dyn UserAgent>>>,
 }
 
 impl Peer {
@@ -219,21 +219,14 @@ impl Peer {
         job.run(call, request).await
     }
 
-    /// The agent for a request of this connection: its own, else the newest that is for everyone;
-    /// the other way round if its own was offered so.
+    /// The agent for a request of this connection: its own, else the newest that is for everyone.
     fn agent(&self) -> Arc<dyn UserAgent> {
         let own = {
             let offered = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
             offered.clone()
         };
-        if let Some((AgentScope::Everyone | AgentScope::OwnRequests, own)) = own {
-            return own;
-        }
-        match (self.server.agents.newest(), own) {
-            (Some(everyones), _) => everyones,
-            (None, Some((_, own))) => own,
-            (None, None) => Arc::new(NoAgent),
-        }
+        own.or_else(|| self.server.agents.newest())
+            .unwrap_or_else(|| Arc::new(NoAgent))
     }
 
     fn offer(&self, scope: Option<&str>) -> Result<(), AcquireTokenError> {
@@ -245,10 +238,14 @@ impl Peer {
             })
             .map_err(|error| error.in_request())?;
         let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
-        if scope == AgentScope::Everyone {
-            self.server.agents.offer(self.number, Arc::clone(&agent));
-        }
-        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some((scope, agent));
+        let own: Arc<dyn UserAgent> = match scope {
+            AgentScope::Everyone => {
+                self.server.agents.offer(self.number, Arc::clone(&agent));
+                agent
+            }
+            AgentScope::OwnRequests => self.server.agents.own(agent),
+        };
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         Ok(())
     }
 }

@@ -114,16 +114,14 @@ async fn an_interactive_request_is_shown_by_the_callers_own_agent() {
 }
 
 #[tokio::test]
-async fn an_agent_offered_for_want_of_another_gives_way_to_one_for_everyone() {
+async fn an_own_agent_with_nothing_to_show_gives_way_to_one_for_everyone() {
     let socket = Socket::new(Limits::default());
-    let own = FakeAgent::new(Person::SignsIn);
-    let scope = AgentScope::OwnRequestsIfNoOther;
-    let client = SocketBroker::new(socket.options().with_agent(own.clone(), scope));
-    client
-        .acquire_token_interactive(interactive(ANY))
-        .await
-        .unwrap();
-    assert_eq!(own.shown.lock().unwrap().len(), 1);
+    let own = FakeAgent::new(Person::HasNoDisplay);
+    let options = socket.options();
+    let client = SocketBroker::new(options.with_agent(own.clone(), AgentScope::OwnRequests));
+    let error = client.acquire_token_interactive(interactive(ANY)).await;
+    let error = error.unwrap_err();
+    assert!(error.message().contains("there is no display"), "{error}");
 
     let everyones = FakeAgent::new(Person::SignsIn);
     let options = socket.options();
@@ -133,8 +131,10 @@ async fn an_agent_offered_for_want_of_another_gives_way_to_one_for_everyone() {
         .acquire_token_interactive(interactive(ANY))
         .await
         .unwrap();
-    assert_eq!(everyones.shown.lock().unwrap().len(), 1);
-    assert_eq!(own.shown.lock().unwrap().len(), 1);
+    assert_eq!(own.shown.lock().unwrap().len(), 2);
+    let shown = everyones.shown.lock().unwrap();
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].0.login_hint.as_deref(), Some("alice@dev.test"));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub struct Console<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     color: bool,
+    person: bool,
 }
 
 /// How a word is coloured on a terminal.
@@ -33,7 +34,20 @@ impl<'a> Console<'a> {
             out,
             err,
             color: false,
+            person: false,
         }
+    }
+
+    /// Says whether a person reads what goes on, or a program.
+    #[must_use]
+    pub fn for_a_person(mut self, person: bool) -> Self {
+        self.person = person;
+        self
+    }
+
+    /// Whether a person reads what goes on.
+    pub fn is_for_a_person(&self) -> bool {
+        self.person
     }
 
     /// Colours words if stdout is a terminal and nothing speaks against it

@@ -17,7 +17,7 @@ mod shapes;
 mod table;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -34,7 +34,9 @@ use crate::failure::Failure;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let environment = Environment::of_process();
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    ExitCode::from(execute(arguments, &environment, &mut out, &mut err))
+    let person = err.is_terminal();
+    let console = Console::plain(&mut out, &mut err).for_a_person(person);
+    ExitCode::from(executed(arguments, &environment, console))
 }
 
 /// Runs the command these arguments name, with this environment, and returns the exit code.
@@ -44,12 +46,20 @@ pub fn execute(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
+    executed(arguments, environment, Console::plain(out, err))
+}
+
+fn executed(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+    console: Console<'_>,
+) -> u8 {
+    let mut console = console.colored_for(environment);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(answer) => return answer_of_parser(&answer, out, err),
+        Err(answer) => return answer_of_parser(&answer, &mut console),
     };
     logging::start(cli.verbose, environment);
-    let mut console = Console::plain(out, err).colored_for(environment);
     let done = dispatch(cli.command, environment, &mut console);
     match done.and_then(|()| console.flush()) {
         Ok(()) => 0,
@@ -58,14 +68,14 @@ pub fn execute(
 }
 
 /// Help and version are data; complaints are not.
-fn answer_of_parser(answer: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let text = answer.render();
-    // Nobody is left to tell when even this cannot be written.
-    let _ = if answer.use_stderr() {
-        write!(err, "{text}")
+fn answer_of_parser(answer: &clap::Error, console: &mut Console<'_>) -> u8 {
+    let text = answer.render().to_string();
+    if answer.use_stderr() {
+        console.say(text.trim_end());
     } else {
-        write!(out, "{text}")
-    };
+        // Nobody is left to tell when even this cannot be written.
+        let _ = console.data(text.as_bytes()).and_then(|()| console.flush());
+    }
     u8::try_from(answer.exit_code()).unwrap_or(failure::USAGE)
 }
 

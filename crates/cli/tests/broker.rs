@@ -6,13 +6,17 @@ mod fixtures;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
+use fixtures::agent::{FakeAgent, Person};
 use fixtures::{ENDLESS, FAILING, FakeBroker, Socket, UID, UTID};
+use keyward_broker_ipc::AgentScope;
+use keyward_broker_ipc::proxy::SocketBroker;
 use keyward_broker_ipc::server::Limits;
 use keyward_client::account::AccountSelector;
 use keyward_client::request::{AuthenticationScheme, CachePolicy, Prompt};
@@ -41,6 +45,11 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
+        Self::beside(None)
+    }
+
+    /// With a keyward-session at hand that shows sign-ins to this person.
+    fn beside(session: Option<Person>) -> Self {
         let (started, start) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
@@ -51,6 +60,14 @@ impl Running {
             runtime.block_on(async {
                 let socket = Socket::new(Limits::default());
                 let path = socket.options().path;
+                let session = session.map(|person| {
+                    let agent = FakeAgent::new(person);
+                    let options = socket.options();
+                    SocketBroker::new(options.with_agent(agent, AgentScope::Everyone))
+                });
+                if let Some(session) = &session {
+                    session.connect().await.unwrap();
+                }
                 started.send((Arc::clone(&socket.broker), path)).unwrap();
                 let _ = stopped.await;
             });
@@ -307,8 +324,8 @@ fn status_has_the_promised_shape() {
 }
 
 #[test]
-fn a_terminal_shows_its_own_sign_in_where_nobody_else_does() {
-    let broker = Running::start();
+fn a_sign_in_is_shown_by_who_asked_for_it_whoever_else_could() {
+    let broker = Running::beside(Some(Person::SaysNo));
     let folder = tempfile::tempdir().unwrap();
     let browser = program(folder.path(), BROWSER);
     let environment = broker
@@ -334,13 +351,64 @@ fn a_terminal_shows_its_own_sign_in_where_nobody_else_does() {
 }
 
 #[test]
-fn ctrl_c_cancels_the_sign_in_at_the_broker() {
-    let broker = Running::start();
-    let child = Command::new(env!("CARGO_BIN_EXE_keyward"))
-        .args(["login", "--authority", ENDLESS])
+fn where_nothing_starts_here_keyward_session_shows_the_sign_in() {
+    let broker = Running::beside(Some(Person::SignsIn));
+    let environment = broker
+        .environment()
+        .with_variable("KEYWARD_USER_AGENT_COMMAND", "/nonexistent/browser {url}");
+    // That a command does not start shows only when it is tried, which is too late for another.
+    assert_eq!(keyward(&["login"], &environment).code, 17);
+
+    let ran = bare(&broker).args(["login"]).output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert!(ran.stdout.starts_with(b"signed in as alice@dev.test"));
+}
+
+#[test]
+fn a_terminal_without_browser_and_display_shows_the_address() {
+    let broker = Running::beside(Some(Person::HasNoDisplay));
+    // `script`, of bsdutils, makes the terminal.
+    let mut child = Command::new("script")
+        .args(["-qefc", concat!(env!("CARGO_BIN_EXE_keyward"), " login")])
+        .arg("/dev/null")
         .env_clear()
+        .envs([("PATH", "/usr/bin:/bin"), ("SHELL", "/bin/sh")])
         .env("KEYWARD_SOCKET", &broker.socket)
         .env("KEYWARD_CLIENT_ID", "client-1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("install bsdutils, for script");
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut line = || said.next().unwrap().unwrap();
+    assert!(line().starts_with("waiting for the sign-in"));
+    assert!(line().starts_with("there is neither $BROWSER nor a display"));
+    let how = line();
+    assert!(how.starts_with("open this address in a browser on this machine, or elsewhere after"));
+    let address = std::iter::repeat_with(line).find(|line| line.starts_with("https://"));
+    let browser = program(broker.socket.parent().unwrap(), BROWSER);
+    let signed_in = Command::new(browser).arg(address.unwrap().trim()).status();
+    assert!(signed_in.unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert!(said.any(|line| line.unwrap().starts_with("signed in as alice@dev.test")));
+}
+
+/// The program itself, in an environment with nothing but this broker.
+fn bare(broker: &Running) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+    command
+        .env_clear()
+        .env("KEYWARD_SOCKET", &broker.socket)
+        .env("KEYWARD_CLIENT_ID", "client-1");
+    command
+}
+
+#[test]
+fn ctrl_c_cancels_the_sign_in_at_the_broker() {
+    let broker = Running::start();
+    let child = bare(&broker)
+        .args(["login", "--authority", ENDLESS])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

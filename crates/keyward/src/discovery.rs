@@ -64,7 +64,7 @@ pub(crate) async fn discover(
     place: &Place,
     user_agent: Option<&Arc<dyn UserAgent>>,
 ) -> Result<Chosen, AcquireTokenError> {
-    let agent = user_agent.map(|agent| (Arc::clone(agent), AgentScope::OwnRequestsIfNoOther));
+    let agent = user_agent.map(|agent| (Arc::clone(agent), AgentScope::OwnRequests));
     match place {
         Place::Socket(path) => at_socket(path, agent).await,
         Place::Environment(environment) => anywhere(environment, agent).await,

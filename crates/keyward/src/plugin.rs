@@ -100,8 +100,8 @@ impl NativeBrokerPlugin {
         Self::of(Source::Given(broker))
     }
 
-    /// Offers Keyward's broker this user agent for the sign-ins this application asks for, where
-    /// no keyward-session shows them. Other brokers show their own.
+    /// Offers Keyward's broker this user agent for the sign-ins this application asks for. Where it
+    /// says that it cannot show them, keyward-session does. Other brokers show their own.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -2,8 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::future::pending;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use tokio::process::Command;
 use url::Url;
@@ -17,6 +19,20 @@ pub struct Launcher {
     commands: Vec<CommandLine>,
     /// What a person can do when none works.
     hint: &'static str,
+    /// Where none works, a person who opens the address themselves.
+    person: Option<Person>,
+}
+
+/// Tells a person why no browser was started, and the address to open.
+#[derive(Clone)]
+struct Person(Arc<Tell>);
+
+type Tell = dyn Fn(&str, &Url) + Send + Sync;
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Person")
+    }
 }
 
 /// A program with its arguments; the placeholder is replaced by the URL.
@@ -41,6 +57,7 @@ enum Complaints {
 #[error("the browser command is empty: name a program, and {{url}} where the address goes")]
 pub struct InvalidCommand;
 
+const NOTHING_TO_START: &str = "there is neither $BROWSER nor a display (DISPLAY, WAYLAND_DISPLAY)";
 const SET_BROWSER: &str = "set $BROWSER, or user_agent.command in the configuration";
 const SEE_OUTPUT: &str =
     "its own output says why; user_agent.command in the configuration names it";
@@ -63,7 +80,16 @@ impl Launcher {
                 complaints: Complaints::Shown,
             }],
             hint: SEE_OUTPUT,
+            person: None,
         })
+    }
+
+    /// Where no browser can be started, `tell` a person why, and the address: they open it
+    /// themselves.
+    #[must_use]
+    pub fn or_tell(mut self, tell: impl Fn(&str, &Url) + Send + Sync + 'static) -> Self {
+        self.person = Some(Person(Arc::new(tell)));
+        self
     }
 
     /// `$BROWSER` (a list separated by colons, `%s` where the address goes), else `xdg-open` if
@@ -90,22 +116,23 @@ impl Launcher {
         Self {
             commands,
             hint: SET_BROWSER,
+            person: None,
         }
     }
 
     /// Whether there is anything to start.
     pub(crate) fn check(&self) -> Result<(), UserAgentError> {
-        if self.commands.is_empty() {
+        if self.commands.is_empty() && self.person.is_none() {
             return Err(UserAgentError::Unavailable(format!(
-                "there is neither $BROWSER nor a display (DISPLAY, WAYLAND_DISPLAY); {}",
+                "{NOTHING_TO_START}; {}",
                 self.hint
             )));
         }
         Ok(())
     }
 
-    /// Starts the browser. Ends only when no command could show the address: a launcher that
-    /// leaves with success has handed it to a browser.
+    /// Starts the browser. Ends only when nothing could show the address: a launcher that leaves
+    /// with success has handed it to a browser.
     pub(crate) async fn open(&self, url: Url) -> UserAgentError {
         let mut reasons = Vec::new();
         for command in &self.commands {
@@ -113,6 +140,13 @@ impl Launcher {
                 Ok(()) => return pending().await,
                 Err(reason) => reasons.push(reason),
             }
+        }
+        if let Some(Person(tell)) = &self.person {
+            if reasons.is_empty() {
+                reasons.push(NOTHING_TO_START.to_owned());
+            }
+            tell(&reasons.join(", "), &url);
+            return pending().await;
         }
         UserAgentError::Unavailable(format!("{}; {}", reasons.join(", "), self.hint))
     }
@@ -217,6 +251,40 @@ mod tests {
             !error.contains("state"),
             "the address must not be in an error"
         );
+    }
+
+    #[tokio::test]
+    async fn a_person_is_told_the_address_only_where_no_browser_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (works, fails) = (
+            program(folder.path(), "a", 0),
+            program(folder.path(), "b", 1),
+        );
+        for (browser, told) in [
+            (None, Some("neither $BROWSER nor a display")),
+            (Some(fails), Some("b ended with exit status: 1")),
+            (Some(works), None),
+        ] {
+            let (teller, mut heard) = tokio::sync::mpsc::unbounded_channel();
+            let launcher = Launcher::of(browser.as_deref(), false).or_tell(move |why, address| {
+                teller.send((why.to_owned(), address.clone())).unwrap();
+            });
+            launcher.check().unwrap();
+            let done = folder.path().join("a.out");
+            let shown = async {
+                while !done.exists() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                error = launcher.open(url()) => panic!("{error}"),
+                Some((why, address)) = heard.recv() => {
+                    assert!(why.contains(told.expect("a browser works")), "{why}");
+                    assert_eq!(address, url());
+                }
+                () = shown => assert_eq!(told, None),
+            }
+        }
     }
 
     #[test]

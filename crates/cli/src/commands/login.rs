@@ -1,11 +1,13 @@
 //! `keyward login`.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use keyward::{AuthenticationResult, ErrorKind, InteractiveRequest};
 use keyward_config::Environment;
 use keyward_user_agent::{Launcher, SystemBrowser};
 use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
 
 use crate::args::LoginArguments;
 use crate::console::Console;
@@ -20,7 +22,9 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let defaults = Defaults::of(environment);
-    let plugin = defaults.broker().user_agent(Arc::new(browser(&defaults)?));
+    let plugin = defaults
+        .broker()
+        .user_agent(Arc::new(browser(&defaults, console.is_for_a_person())?));
     let application = defaults.application_with(&arguments.application, plugin)?;
     let request = InteractiveRequest {
         scopes: scopes(&arguments.scope),
@@ -45,16 +49,35 @@ pub async fn run(
     console.line(&signed_in(&result))
 }
 
-/// The browser for a sign-in that no keyward-session shows: the configured command, else the
-/// environment's.
-fn browser(defaults: &Defaults<'_>) -> Result<SystemBrowser, Failure> {
-    let command = &defaults.config()?.user_agent_command;
-    if command.value.is_empty() {
-        return Ok(SystemBrowser::from_environment());
-    }
-    let launcher = Launcher::command(command.value.clone())
-        .map_err(|error| Failure::new(ErrorKind::IncorrectConfiguration, error.to_string()))?;
-    Ok(SystemBrowser::new(launcher))
+/// The browser for this sign-in: the configured command, else the environment's. On a terminal the
+/// person opens the address where neither can.
+fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Failure> {
+    let command = defaults.config()?.user_agent_command.value.clone();
+    let launcher = if command.is_empty() {
+        Launcher::from_environment()
+    } else {
+        Launcher::command(command)
+            .map_err(|error| Failure::new(ErrorKind::IncorrectConfiguration, error.to_string()))?
+    };
+    Ok(SystemBrowser::new(if terminal {
+        launcher.or_tell(tell)
+    } else {
+        launcher
+    }))
+}
+
+/// Asks the person at the terminal to open the address. It says for itself where it leads back to.
+fn tell(why: &str, url: &Url) {
+    let back = url.query_pairs().find(|(name, _)| name == "redirect_uri");
+    let port = back.and_then(|(_, uri)| Url::parse(&uri).ok()?.port());
+    let elsewhere = port.map_or_else(String::new, |port| {
+        format!(", or elsewhere after ssh -L {port}:localhost:{port}")
+    });
+    // Nobody is left to tell when even this cannot be written.
+    let _ = writeln!(
+        io::stderr(),
+        "{why}\nopen this address in a browser on this machine{elsewhere}:\n\n{url}\n"
+    );
 }
 
 fn signed_in(result: &AuthenticationResult) -> String {

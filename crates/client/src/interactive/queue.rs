@@ -32,6 +32,9 @@ pub(crate) struct SignIn {
     prompt: Option<Prompt>,
     redirect_uri: Option<String>,
     extra_parameters: BTreeMap<String, String>,
+    /// Who shows it, by address: a sign-in ends with the process that shows it, which must not be
+    /// another caller's.
+    agent: usize,
 }
 
 impl Interactive {
@@ -50,6 +53,7 @@ impl Interactive {
             prompt: self.prompt,
             redirect_uri: asked.redirect_uri.clone(),
             extra_parameters: asked.extra_parameters.clone(),
+            agent: Arc::as_ptr(&self.agent).addr(),
         }
     }
 }

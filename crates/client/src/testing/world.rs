@@ -29,6 +29,8 @@ pub struct World {
     pub keys: Arc<Keys>,
     pub agent: Arc<Agent>,
     pub engine: Engine,
+    /// The agent as the engine gets it.
+    pub handle: Arc<Handle>,
     settings: Settings,
     ports: Ports,
 }
@@ -74,8 +76,10 @@ impl World {
         };
         let engine = Engine::new(ports.clone(), settings.clone());
         engine.open().await.unwrap();
+        let agent = Arc::new(Agent::new(Arc::clone(&authority)));
         Self {
-            agent: Arc::new(Agent::new(Arc::clone(&authority))),
+            handle: Arc::new(Handle(Arc::clone(&agent))),
+            agent,
             clock,
             authority,
             vault,
@@ -148,15 +152,12 @@ impl World {
         }
     }
 
-    pub fn handle(&self) -> Arc<Handle> {
-        Arc::new(Handle(Arc::clone(&self.agent)))
-    }
-
     pub async fn show(
         &self,
         request: InteractiveRequest,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
-        self.engine.interactive(request, self.handle()).await
+        let agent = Arc::clone(&self.handle);
+        self.engine.interactive(request, agent).await
     }
 
     pub async fn sign_in(

@@ -1,5 +1,6 @@
 //! Joining, waiting, leaving.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::error::ErrorKind;
 use crate::ports::RecordKind;
 use crate::request::{AuthenticationScheme, Prompt};
 use crate::result::TokenSource;
+use crate::testing::agent::Handle;
 use crate::testing::world::{client, until};
 use crate::testing::*;
 
@@ -73,6 +75,50 @@ async fn one_of_two_who_leaves_does_not_close_the_others_window() {
     };
     let (result, ()) = tokio::join!(stays, leaves);
     result.unwrap();
+    assert_eq!(world.agent.shows(), 1);
+}
+
+#[tokio::test]
+async fn a_sign_in_does_not_end_with_another_callers_user_agent() {
+    let world = World::openid(Binds::RefreshTokens).await;
+    let go = world.agent.hesitates();
+    let other = Arc::new(Handle(Arc::clone(&world.agent)));
+    let mut waits = std::pin::pin!(world.engine.interactive(world.interactive("a"), other));
+    {
+        let mut leaves = std::pin::pin!(world.show(world.interactive("a")));
+        tokio::select! {
+            biased;
+            _ = &mut leaves => panic!("nobody signed in"),
+            _ = &mut waits => panic!("nobody signed in"),
+            () = until(|| world.agent.shows() == 1) => {}
+        }
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.agent.shows(), 1, "the other waits");
+    }
+    let (result, ()) = tokio::join!(waits, async {
+        until(|| world.agent.shows() == 2).await;
+        go.add_permits(1);
+    });
+    result.unwrap();
+}
+
+#[tokio::test]
+async fn who_waited_for_another_user_agent_is_answered_without_a_prompt() {
+    let world = World::openid(Binds::RefreshTokens).await;
+    let go = world.agent.hesitates();
+    let other = Arc::new(Handle(Arc::clone(&world.agent)));
+    let (first, second, ()) = tokio::join!(
+        world.show(world.interactive("a")),
+        world.engine.interactive(world.interactive("a"), other),
+        async {
+            until(|| world.agent.shows() == 1).await;
+            go.add_permits(10);
+        }
+    );
+    first.unwrap();
+    assert_eq!(second.unwrap().token_source, TokenSource::Cache);
     assert_eq!(world.agent.shows(), 1);
 }
 
