@@ -42,6 +42,25 @@ impl Account<'_> {
             .or_else(|| self.client_info.get().and_then(read_client_info))
     }
 
+    /// Whether it says anything by which an account could be told from another.
+    pub(crate) fn names_somebody(&self) -> bool {
+        [
+            &self.home_account_id,
+            &self.client_info,
+            &self.username,
+            &self.local_account_id,
+            &self.realm,
+        ]
+        .iter()
+        .any(|field| field.get().is_some())
+    }
+
+    /// Whether its identifier is there and cannot be read.
+    pub(crate) fn is_misnamed(&self) -> bool {
+        let named = self.home_account_id.get();
+        named.is_some_and(|id| HomeAccountId::parse(id).is_err())
+    }
+
     /// The whole account. `None`: it does not say which one it is.
     pub(crate) fn to_info(&self) -> Option<AccountInfo> {
         let home_account_id = self.home_account_id()?;

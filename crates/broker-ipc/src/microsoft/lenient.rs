@@ -186,6 +186,49 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// An object that must not be overlooked: `null`, `""` and missing are none, anything else that is
+/// no object was meant to say something and is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given<T>(pub(crate) Option<T>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Any<T> {
+            type Value = Given<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or null")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Self::Value, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Given(Some(value)))
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Given(None))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                if text.is_empty() {
+                    Ok(Given(None))
+                } else {
+                    Err(E::custom("a text where an object belongs"))
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Any(PhantomData))
+    }
+}
+
 /// A list of texts, or one text with spaces between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) String);
@@ -334,6 +377,20 @@ mod tests {
         ] {
             let read: Object<BTreeMap<String, i32>> = serde_json::from_str(json).unwrap();
             assert_eq!(read.0.map(|map| map["n"]), number, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_overlooked_is_an_object_or_nothing() {
+        type Numbers = Given<BTreeMap<String, i32>>;
+        for (json, number) in [(r#"{"n":1}"#, Some(1)), ("null", None), (r#""""#, None)] {
+            let read: Numbers = serde_json::from_str(json).unwrap();
+            assert_eq!(read.0.map(|map| map["n"]), number, "{json}");
+        }
+        for json in [
+            r#""x""#, "0", "1", "-1", "1.5", "[]", "[1]", "true", "false",
+        ] {
+            assert!(serde_json::from_str::<Numbers>(json).is_err(), "{json}");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use url::Url;
 
 use keyward_client::account::AccountSelector;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
@@ -17,7 +18,7 @@ use keyward_client::request::{
 };
 
 use super::account::Account;
-use super::lenient::{JsonText, Number, Object, Text, Texts, Words};
+use super::lenient::{Given, JsonText, Number, Object, Text, Texts, Words};
 
 /// What a request without an authority means.
 const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com/common";
@@ -54,7 +55,7 @@ struct Root<'a> {
     #[serde(borrow)]
     auth_parameters: Object<Parameters<'a>>,
     #[serde(borrow)]
-    account: Object<Account<'a>>,
+    account: Given<Account<'a>>,
     parent_window_handle: Number,
 }
 
@@ -64,7 +65,7 @@ struct Parameters<'a> {
     #[serde(borrow)]
     access_token_to_renew: Text<'a>,
     #[serde(borrow)]
-    account: Object<Account<'a>>,
+    account: Given<Account<'a>>,
     additional_query_parameters_for_authorization: Texts,
     #[serde(borrow)]
     authority: Text<'a>,
@@ -76,7 +77,7 @@ struct Parameters<'a> {
     #[serde(borrow)]
     password: Text<'a>,
     #[serde(borrow)]
-    pop_params: Object<Pop<'a>>,
+    pop_params: Given<Pop<'a>>,
     #[serde(borrow)]
     prompt: Text<'a>,
     #[serde(borrow)]
@@ -118,7 +119,7 @@ pub(super) fn silent(
     let parameters = &request.parameters;
     let mut extra = parameters.extra_parameters();
     let hint = parameters.hint(&mut extra);
-    let account = match request.account() {
+    let account = match request.account()? {
         Some(account) => account,
         None => match hint {
             Some(hint) => AccountSelector::Username(hint),
@@ -149,7 +150,7 @@ pub(super) fn interactive(
     let prompt = extra.remove("prompt");
     let prompt = parameters.prompt.get().or(prompt.as_deref());
     Ok(InteractiveRequest {
-        account: request.account(),
+        account: request.account()?,
         login_hint: hint,
         prompt: prompt.and_then(Prompt::parse),
         window: request.window(),
@@ -178,7 +179,7 @@ pub(super) fn sign_out(
 ) -> Result<SignOutRequest, AcquireTokenError> {
     let request = Request::read(json)?;
     let parameters = &request.parameters;
-    let Some(AccountSelector::Home(account)) = request.account() else {
+    let Some(AccountSelector::Home(account)) = request.account()? else {
         return Err(invalid("account is missing, or has no homeAccountId"));
     };
     let client_id = match parameters.client_id.get() {
@@ -195,7 +196,7 @@ pub(super) fn sign_out(
 /// A request, wherever its parameters were.
 struct Request<'a> {
     parameters: Parameters<'a>,
-    account: Object<Account<'a>>,
+    account: Given<Account<'a>>,
     parent_window_handle: Number,
 }
 
@@ -214,18 +215,28 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// The account that is named, by identifier or by user name.
-    fn account(&self) -> Option<AccountSelector> {
-        let account = self
-            .parameters
-            .account
-            .0
-            .as_ref()
-            .or(self.account.0.as_ref())?;
-        match account.home_account_id() {
-            Some(id) => Some(AccountSelector::Home(id)),
-            None => account.username.owned().map(AccountSelector::Username),
+    /// The account that is named, by identifier or by user name. One that is named in a way that
+    /// cannot be read is nobody's, and not "whichever there is".
+    fn account(&self) -> Result<Option<AccountSelector>, AcquireTokenError> {
+        let given = self.parameters.account.0.as_ref();
+        let Some(account) = given.or(self.account.0.as_ref()) else {
+            return Ok(None);
+        };
+        if account.is_misnamed() {
+            return Err(invalid("account.homeAccountId is not USER.TENANT"));
         }
+        if let Some(id) = account.home_account_id() {
+            return Ok(Some(AccountSelector::Home(id)));
+        }
+        if let Some(username) = account.username.owned() {
+            return Ok(Some(AccountSelector::Username(username)));
+        }
+        if account.names_somebody() {
+            return Err(invalid(
+                "account has neither homeAccountId, clientInfo nor username",
+            ));
+        }
+        Ok(None)
     }
 
     fn window(&self) -> ParentWindow {
@@ -302,14 +313,29 @@ impl Parameters<'_> {
                 .ok_or_else(|| invalid(&format!("popParams.{name} is missing")))
         };
         let path = pop.uri_path.get().unwrap_or("/");
+        if !path.starts_with('/') {
+            return Err(invalid("popParams.uriPath does not begin with a slash"));
+        }
+        let host = required(&pop.uri_host, "uriHost")?;
+        if !is_host(&host) {
+            return Err(invalid(
+                "popParams.uriHost is not a host with or without port",
+            ));
+        }
         Ok(AuthenticationScheme::Pop(PopParameters {
             method: required(&pop.http_method, "httpMethod")?.to_ascii_uppercase(),
-            host: required(&pop.uri_host, "uriHost")?,
+            host,
             path: path.split('?').next().unwrap_or(path).to_owned(),
             nonce: pop.nonce.owned(),
             client_claims: pop.client_claims.owned(),
         }))
     }
+}
+
+/// A host, with or without port, and nothing else that a URL could hold.
+fn is_host(text: &str) -> bool {
+    let separator = |c: char| c.is_whitespace() || c.is_control() || "/\\?#@".contains(c);
+    !text.contains(separator) && Url::parse(&format!("https://{text}/")).is_ok()
 }
 
 fn read_client_id(text: &Text<'_>) -> Result<ClientId, AcquireTokenError> {

@@ -153,11 +153,57 @@ fn pop_parameters_make_the_scheme() {
             client_claims: None,
         })
     );
-    let error = silent(
-        r#"{"authParameters":{"clientId":"c","popParams":{}}}"#,
-        some_id(),
-    );
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidRequest);
+    for (host, path) in [
+        ("[::1]:1", "/"),
+        ("api.example.com", ""),
+        ("localhost:65535", "/a"),
+    ] {
+        let pop = format!(r#"{{"httpMethod":"GET","uriHost":"{host}","uriPath":"{path}"}}"#);
+        let json = format!(r#"{{"authParameters":{{"clientId":"c","popParams":{pop}}}}}"#);
+        assert!(silent(&json, some_id()).is_ok(), "{json}");
+    }
+}
+
+#[test]
+fn pop_parameters_that_cannot_be_read_never_ask_for_a_bearer_token() {
+    for pop in [
+        "{}",
+        "[]",
+        "1",
+        "true",
+        r#""x""#,
+        r#"{"httpMethod":"GET","uriHost":"a b","uriPath":"/"}"#,
+        r#"{"httpMethod":"GET","uriHost":"http://x/y","uriPath":"/"}"#,
+        r#"{"httpMethod":"GET","uriHost":"x@y","uriPath":"/"}"#,
+        r#"{"httpMethod":"GET","uriHost":"x:99999","uriPath":"/"}"#,
+        r#"{"httpMethod":"GET","uriHost":"x","uriPath":"v1"}"#,
+    ] {
+        let json = format!(r#"{{"authParameters":{{"clientId":"c","popParams":{pop}}}}}"#);
+        let error = silent(&json, some_id()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{pop}");
+    }
+}
+
+#[test]
+fn an_account_that_cannot_be_read_is_not_whichever_there_is() {
+    for account in [
+        r#""x""#,
+        "5",
+        "[1]",
+        r#"{"homeAccountId":"not-an-id"}"#,
+        r#"{"homeAccountId":"not-an-id","username":"alice@x"}"#,
+        r#"{"localAccountId":"bob"}"#,
+        r#"{"clientInfo":"!"}"#,
+        r#"{"realm":"11111111-2222-3333-4444-555555555555"}"#,
+    ] {
+        let json = format!(r#"{{"authParameters":{{"clientId":"c","account":{account}}}}}"#);
+        for error in [
+            silent(&json, some_id()).unwrap_err(),
+            interactive(&json, some_id()).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{account}");
+        }
+    }
 }
 
 #[test]
