@@ -1,7 +1,5 @@
-# The snippet of the README, then one interactive and one silent call. Everything above the line is
-# what an application writes, with client id and authority taken from outside.
+# The snippet of the README up to the line, then a silent call.
 
-import json
 import os
 
 import msal
@@ -13,13 +11,15 @@ app = msal.PublicClientApplication(
     instance_discovery=False,
     enable_broker_on_linux=True,
 )
-
-# ---------------------------------------------------------------------------------------------
-
-interactive = app.acquire_token_interactive(
+result = app.acquire_token_interactive(
     ["User.Read"],
     parent_window_handle=app.CONSOLE_WINDOW_HANDLE,
 )
+
+# ---------------------------------------------------------------------------------------------
+
+import json
+
 account = app.get_accounts()[0]
 # A challenge, so that neither library answers from what it remembers.
 silent = app.acquire_token_silent_with_error(
@@ -28,8 +28,8 @@ silent = app.acquire_token_silent_with_error(
     claims_challenge='{"access_token": {"nbf": {"essential": true, "value": "1"}}}',
 )
 print(json.dumps({
-    "interactive": interactive["id_token_claims"]["preferred_username"],
-    "interactive_source": interactive["token_source"],
+    "interactive": result["id_token_claims"]["preferred_username"],
+    "interactive_source": result["token_source"],
     "account": account["username"],
     "silent_source": silent["token_source"],
 }))

@@ -36,6 +36,18 @@ fn the_documented_snippet_runs_unchanged_in_a_private_session() {
 }
 
 #[test]
+fn the_snippet_that_runs_is_the_one_in_the_readme() {
+    let snippet = std::fs::read_to_string(folder().join("snippet.py")).unwrap();
+    let from = snippet.find("import os").unwrap();
+    let shown = &snippet[from..snippet.find("\n\n# ---").unwrap()];
+    let readme = std::fs::read_to_string(folder().join("../../../README.md")).unwrap();
+    assert!(
+        readme.contains(&format!("```python\n{shown}\n```\n")),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_machine_with_certificates_of_its_own_keeps_them_and_trusts_the_session_too() {
     let desktop = Desktop::start();
     let own = desktop.login.path("own.pem");
