@@ -48,7 +48,6 @@ const request = (asked) => ({
     scopes: asked.scopes ?? ["User.Read"],
     ...(asked.user && { account: known.get(asked.user) }),
     ...(asked.claims && { claims: asked.claims }),
-    ...(asked.authority && { authority: asked.authority }),
     ...(asked.pop && {
         authenticationScheme: "pop",
         resourceRequestMethod: asked.pop.method,
@@ -71,13 +70,13 @@ const token = (result) => ({
 
 const verbs = {
     about: async () => ({ process: process.pid, available: plugin.isBrokerAvailable }),
-    interactive: async (asked) => token(await application(asked.clientId).acquireTokenInteractive({
+    interactive: async (asked) => token(await application(asked.clientId, asked.authority).acquireTokenInteractive({
         ...request(asked),
         openBrowser,
         ...(asked.prompt && { prompt: asked.prompt }),
         ...(asked.loginHint && { loginHint: asked.loginHint }),
     })),
-    silent: async (asked) => token(await application(asked.clientId).acquireTokenSilent({
+    silent: async (asked) => token(await application(asked.clientId, asked.authority).acquireTokenSilent({
         ...request(asked),
         ...(asked.forceRefresh && { forceRefresh: true }),
     })),
@@ -86,7 +85,7 @@ const verbs = {
         const failures = [];
         for (let round = 0; round < asked.times; round += 1) {
             try {
-                await application(asked.clientId).acquireTokenSilent({
+                await application(asked.clientId, asked.authority).acquireTokenSilent({
                     ...request(asked),
                     ...asked.fresh && { claims: JSON.stringify({ access_token: { round: { value: `${asked.fresh}-${round}` } } }) },
                 });
@@ -96,9 +95,9 @@ const verbs = {
         }
         return { failures };
     },
-    accounts: async (asked) => (await application(asked.clientId).getAllAccounts()).map(remember),
+    accounts: async (asked) => (await application(asked.clientId, asked.authority).getAllAccounts()).map(remember),
     signOut: async (asked) => {
-        await application(asked.clientId).signOut({ account: known.get(asked.user) });
+        await application(asked.clientId, asked.authority).signOut({ account: known.get(asked.user) });
         return {};
     },
 };

@@ -109,17 +109,3 @@ fn a_session_without_any_bus_brings_its_own() {
     let status = session.wait(SOON * 2);
     assert!(status.success(), "{}", session.output());
 }
-
-#[test]
-fn a_session_refuses_to_push_another_broker_aside_unless_told_to() {
-    let desktop = Desktop::start();
-    let other = desktop.bus.connect();
-    other.own(MICROSOFT_NAME);
-    let mut refused = desktop.keyward_dev(&["session", "--", "true"]);
-    assert!(!refused.wait(SOON).success());
-    let why = refused.stderr();
-    assert!(
-        why.contains(MICROSOFT_NAME) && why.contains("--take-over"),
-        "{why}"
-    );
-}
