@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::DevError;
 use crate::args::{AuthorityArguments, Bind, Tenant};
+use crate::kept;
 use crate::signals::Signals;
 
 /// Runs the authority until it is interrupted.
@@ -24,6 +25,7 @@ pub async fn run(arguments: &AuthorityArguments) -> Result<ExitCode, DevError> {
         .port(arguments.port)
         .mode(mode)
         .strict_clients(arguments.clients.clone())
+        .kept_keys(kept::keys())
         .start()
         .await
         .map_err(DevError::io("start the authority"))?;
@@ -39,14 +41,28 @@ fn announce(running: &Running) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Starts the authority inside this process.
+/// Starts an authority inside this process that nobody will remember.
 ///
 /// # Errors
 ///
 /// When it cannot listen.
-pub async fn start(port: u16) -> Result<Running, DevError> {
+pub async fn start() -> Result<Running, DevError> {
     Authority::builder()
-        .port(port)
+        .start()
+        .await
+        .map_err(DevError::io("start the authority"))
+}
+
+/// Starts an authority inside this process that is the one of the last session again, as far as
+/// anybody can tell who kept an access token or an account of it.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn start_again() -> Result<Running, DevError> {
+    Authority::builder()
+        .preferred_port(kept::port())
+        .kept_keys(kept::keys())
         .start()
         .await
         .map_err(DevError::io("start the authority"))

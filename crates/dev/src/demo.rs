@@ -40,7 +40,7 @@ pub async fn run(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
 
 async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     let place = Place::create()?;
-    let authority = authority::start(0).await?;
+    let authority = authority::start().await?;
     place.write_config(&authority_section(&authority))?;
     say("An authority and a broker of your own, on this machine only");
     let keywardd = Process::start(&place, "keywardd", &[], &broker_environment(&place)).await?;

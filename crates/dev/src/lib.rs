@@ -20,6 +20,7 @@ pub mod authority;
 pub mod bus;
 pub mod command;
 pub mod demo;
+pub mod kept;
 pub mod mapping;
 pub mod place;
 pub mod process;

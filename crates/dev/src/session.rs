@@ -56,7 +56,7 @@ struct Stage {
 impl Stage {
     async fn set(arguments: &SessionArguments) -> Result<Self, DevError> {
         let place = Place::create()?;
-        let authority = authority::start(0).await?;
+        let authority = authority::start_again().await?;
         place.write_config(&configuration(&place, arguments))?;
         let bus = Bus::current_or_private(&place, arguments.take_over).await?;
 
