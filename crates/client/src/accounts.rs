@@ -19,7 +19,7 @@ impl Shared {
         let cache = self.vault.cache()?;
         let mut accounts: Vec<_> = cache
             .accounts()
-            .filter_map(|account| info(&cache, account, Some(client_id)))
+            .filter_map(|account| info(&cache, account, client_id))
             .collect();
         accounts.sort_by(|a, b| {
             a.username
@@ -51,16 +51,29 @@ impl Shared {
     }
 }
 
-/// What a client, or nobody in particular, sees of an account.
-fn info(cache: &Cache, account: &Account, client: Option<&ClientId>) -> Option<AccountInfo> {
-    let profile = account.home_profile()?;
+/// What a client sees of an account.
+fn info(cache: &Cache, account: &Account, client: &ClientId) -> Option<AccountInfo> {
     let provider = &account.key.provider;
-    let named = client.and_then(|client| cache.environment(client, provider));
-    let environment = match named {
-        Some(host) => host.to_string(),
-        None => own_environment(provider),
-    };
+    let named = cache.environment(client, provider).map(|host| &**host);
+    named_info(account, named)
+}
+
+/// An account under the name a client gives its provider, or else under the provider's own.
+fn named_info(account: &Account, named: Option<&str>) -> Option<AccountInfo> {
+    let profile = account.home_profile()?;
+    let environment = named.map_or_else(|| own_environment(&account.key.provider), str::to_owned);
     Some(account.info(profile, &environment))
+}
+
+/// The name all clients that use an account give its provider, if they give the same.
+fn common_name<'a>(cache: &'a Cache, account: &Account) -> Option<&'a str> {
+    let grants = cache.grants(&account.key);
+    let mut names = grants.filter_map(|(client, _)| {
+        let name = cache.environment(client, &account.key.provider)?;
+        Some(&**name)
+    });
+    let first = names.next()?;
+    names.all(|name| name == first).then_some(first)
 }
 
 /// The provider's host, without port; one spelling per cloud.
@@ -85,7 +98,8 @@ fn status(cache: &Cache, account: &Account, protection: KeyProtection) -> Option
         .iter()
         .any(|t| t.key_protection == KeyProtection::Software);
     Some(AccountStatus {
-        account: info(cache, account, None)?,
+        // As `accounts` shows it to whoever uses it.
+        account: named_info(account, common_name(cache, account))?,
         binding: weakest.map_or(Binding::SealedAtRest, |token| token.binding),
         key_protection: match (tokens.is_empty(), in_software) {
             (true, _) => protection,

@@ -118,7 +118,8 @@ pub struct BrokerStatus {
 /// What ties one account to this device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
-    /// The account.
+    /// The account. Its environment is the host by which the applications that use it name the
+    /// authority, if they agree, and the issuer's own else.
     pub account: AccountInfo,
     /// The weakest binding among its refresh tokens.
     pub binding: Binding,

@@ -28,6 +28,35 @@ async fn accounts_are_listed_under_the_name_the_client_uses() {
 }
 
 #[tokio::test]
+async fn status_names_an_account_as_its_clients_do() {
+    let world = World::openid(Binds::RefreshTokens).await;
+    let status = || {
+        let accounts = world.engine.status().accounts;
+        accounts[0].account.environment.clone()
+    };
+    let accounts = |name: &str| {
+        let accounts = world.engine.accounts(&client(name)).unwrap();
+        accounts[0].environment.clone()
+    };
+    let sign_in = |name: &str, authority: &str| {
+        let mut request = world.interactive("a");
+        request.token.client_id = client(name);
+        authority.clone_into(&mut request.token.authority);
+        world.show(request)
+    };
+    sign_in("app", "https://localhost/common").await.unwrap();
+    sign_in("other", "https://localhost/common").await.unwrap();
+    assert_eq!(
+        [status(), accounts("app"), accounts("other")],
+        ["localhost"; 3]
+    );
+    sign_in("third", ISSUER).await.unwrap();
+    assert_eq!(accounts("app"), "localhost");
+    assert_eq!(accounts("third"), "idp.example");
+    assert_eq!(status(), "idp.example", "they do not agree");
+}
+
+#[tokio::test]
 async fn a_client_of_two_names_does_not_make_us_write_for_every_call() {
     let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
     let before = world.vault.writes.load(Ordering::SeqCst);

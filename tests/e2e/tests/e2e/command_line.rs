@@ -25,6 +25,15 @@ fn a_person_signs_in_once_and_scripts_get_tokens() {
 
     let accounts = keyward(&stack, &["accounts", "--json"]).ok().json();
     assert_eq!(accounts["accounts"][0]["username"], ALICE);
+    let status = keyward(&stack, &["status", "--json"]).ok().json();
+    for field in ["username", "home_account_id", "environment", "tenant_id"] {
+        let (listed, shown) = (
+            &accounts["accounts"][0][field],
+            &status["accounts"][0][field],
+        );
+        assert_eq!(listed, shown, "{field}");
+        assert_eq!(&login["account"][field], shown, "{field}");
+    }
 
     let header = keyward(&stack, &["token", "--header"]).ok().stdout;
     assert_eq!(call(&stack, "GET", &header), 200);
