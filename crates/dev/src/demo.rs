@@ -1,5 +1,6 @@
 //! `keyward-dev demo`: the whole story on loopback, in a few seconds.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -62,18 +63,26 @@ async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     stage.still_works(&account).await?;
 
     keywardd.stop().await;
-    say("Everything held");
+    end_story().map_err(DevError::io("tell that everything held"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A heading of the story.
 pub fn say(text: &str) {
-    println!("\n{text}");
+    // Whether anybody listens shows at the end.
+    let _ = writeln!(io::stdout(), "\n{text}");
 }
 
 /// A line of the story.
 pub fn tell(text: &str) {
-    println!("  {text}");
+    let _ = writeln!(io::stdout(), "  {text}");
+}
+
+/// The last line, which must not be lost: it is what the story is for.
+fn end_story() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nEverything held")?;
+    out.flush()
 }
 
 /// What a watchful person at the resource could have recorded.
@@ -225,7 +234,7 @@ impl Stage {
             renewed.token_source == TokenSource::IdentityProvider,
             "nothing was renewed",
         )?;
-        tell("and alice is still signed in");
+        tell(&format!("and {} is still signed in", account.username));
         Ok(())
     }
 
