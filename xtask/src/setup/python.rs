@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::steps::{Failure, must, output, root};
+use crate::steps::{Failure, Outcome, must, output, root};
 
 /// Where a Python that can make environments may be: what the user prefers, and the system's.
 const INTERPRETERS: [&str; 2] = ["python3", "/usr/bin/python3"];
@@ -22,21 +22,21 @@ pub fn interpreter() -> Option<&'static str> {
 /// environment of their own. Says whether there was anything to do.
 ///
 /// Where they cannot be had, that is said and only MSAL Python's own tests are left out: unlike the
-/// Node.js packages they are the subject of no other test.
+/// Node.js packages they are the subject of no other test. Files other than those named are an
+/// error.
 pub fn install() -> Result<bool, Failure> {
     let project = project();
     if is_installed() {
         return Ok(false);
     }
     println!("setup: installing MSAL Python and Microsoft's runtime for it from PyPI");
-    let wanted = read(&project.join("requirements.txt"))?;
-    if let Err(reason) = make_environment(&project) {
-        println!("setup: {reason}");
-        println!("setup: MSAL Python is missing, and its end-to-end tests are left out");
+    make_environment(&project)?;
+    if !install_packages(&project)? {
+        println!("setup: MSAL Python cannot be had, and its end-to-end tests are left out");
         return Ok(true);
     }
-    let stamp = stamp(&project);
-    fs::write(&stamp, wanted)
+    let (from, stamp) = (project.join("requirements.txt"), stamp(&project));
+    fs::copy(from, &stamp)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))?;
     Ok(true)
 }
@@ -51,7 +51,7 @@ pub fn is_installed() -> bool {
     up_to_date && output(Command::new(python(&project)).arg("--version")).is_some()
 }
 
-fn make_environment(project: &Path) -> Result<(), Failure> {
+fn make_environment(project: &Path) -> Outcome {
     let Some(interpreter) = interpreter() else {
         return Err(Failure::new("there is no Python 3.10 or newer with venv"));
     };
@@ -60,18 +60,28 @@ fn make_environment(project: &Path) -> Result<(), Failure> {
         Command::new(interpreter)
             .args(["-m", "venv", "--clear"])
             .arg(environment),
-    )?;
+    )
+}
+
+/// False where the packages cannot be had.
+fn install_packages(project: &Path) -> Result<bool, Failure> {
     let mut pip = Command::new(python(project));
     pip.args(["-m", "pip", "install", "--quiet", "--no-input"]);
     // Without a network it has to give up before anybody else does.
     pip.args(["--retries", "2", "--timeout", "60"]);
     pip.args(["--disable-pip-version-check", "--require-hashes"]);
     pip.args(["--only-binary", ":all:", "--requirement"]);
-    must(pip.arg(project.join("requirements.txt")))
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(file).map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))
+    pip.arg(project.join("requirements.txt"));
+    let ended = pip.stdin(Stdio::null()).stdout(Stdio::inherit()).output();
+    let ended = ended.map_err(|error| Failure::new(format!("cannot run pip: {error}")))?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    eprint!("{said}");
+    if said.contains("DO NOT MATCH THE HASHES") {
+        return Err(Failure::new(
+            "the registry has other files than requirements.txt names; install nothing from it",
+        ));
+    }
+    Ok(ended.status.success())
 }
 
 fn python(project: &Path) -> PathBuf {
