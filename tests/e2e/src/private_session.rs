@@ -1,10 +1,12 @@
 //! `keyward-dev session -- COMMAND`, as people run it in their own tests.
 
 use std::cell::Cell;
+use std::process::Command;
 
 use keyward_testkit::{Keyring, Login, Process, SessionBus};
 use serde_json::Value;
 
+use crate::browser::Browser;
 use crate::{SOON, programs};
 
 /// A login with a bus and an unlocked keyring, in which `keyward-dev` is installed.
@@ -13,6 +15,8 @@ pub struct Desktop {
     _keyring: Keyring,
     /// The session bus.
     pub bus: SessionBus,
+    /// The browser of a person, if a session opens one.
+    pub browser: Browser,
     /// The folders.
     pub login: Login,
 }
@@ -22,19 +26,21 @@ impl Desktop {
     pub fn start() -> Self {
         let login = Login::new();
         programs::install(&login);
+        let browser = Browser::install(&login);
         let bus = SessionBus::start(&login, &[]);
         let keyring = Keyring::start(&login, &bus);
         Self {
             sessions: Cell::new(0),
             _keyring: keyring,
             bus,
+            browser,
             login,
         }
     }
 
     /// Starts `keyward-dev` with these arguments.
     pub fn keyward_dev(&self, arguments: &[&str]) -> Process {
-        let mut command = self.login.command(self.login.path("bin/keyward-dev"));
+        let mut command = self.command();
         command.args(arguments);
         Process::start("keyward-dev", &mut command, &self.login.logs())
     }
@@ -44,7 +50,7 @@ impl Desktop {
     ///
     /// Panics when it fails.
     pub fn session(&self, options: &[&str], script: &str) -> Vec<Value> {
-        let mut command = self.login.command(self.login.path("bin/keyward-dev"));
+        let mut command = self.command();
         command.arg("session").args(options);
         command.args(["--", "sh", "-e", "-c", script]);
         command.env("NODE", programs::node_folder());
@@ -58,5 +64,11 @@ impl Desktop {
         values
             .map(|value| value.unwrap_or_else(|error| panic!("no JSON ({error}): {output}")))
             .collect()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.login.command(self.login.path("bin/keyward-dev"));
+        command.env("BROWSER", self.browser.program());
+        command
     }
 }

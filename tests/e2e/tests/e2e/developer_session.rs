@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyward_e2e::private_session::Desktop;
 use keyward_e2e::stack::MICROSOFT_NAME;
 use keyward_e2e::{SOON, programs};
 use keyward_testkit::bus::Caller;
 use keyward_testkit::process::{Signal, listener, runs, signal, signal_group};
-use keyward_testkit::{Dialogue, Login, wait};
+use keyward_testkit::{Dialogue, Login, Process, wait};
 
 #[test]
 fn the_exit_status_is_the_commands_as_shells_count() {
@@ -91,6 +91,47 @@ fn not_even_a_crash_leaves_a_process_behind() {
     } = session;
     dialogue.close(SOON);
     parts.assert_gone();
+}
+
+#[test]
+fn whenever_it_is_told_to_end_nothing_stays_behind() {
+    for task in [&["session", "--", "tail", "-f", "/dev/null"][..], &["demo"]] {
+        // A little further each time.
+        for progress in (1..=16).step_by(3) {
+            let login = Login::new();
+            programs::install(&login);
+            let mut command = login.command(login.path("bin/keyward-dev"));
+            command.args(task).env_remove("DBUS_SESSION_BUS_ADDRESS");
+            let mut keyward_dev = Process::start("keyward-dev", &mut command, &login.logs());
+            wait::until("progress", SOON, || {
+                assert!(keyward_dev.is_running(), "{}", keyward_dev.output());
+                (count(&login.path("tmp")) >= progress).then_some(())
+            });
+            signal(keyward_dev.id(), Signal::TERM);
+            let status = keyward_dev.wait(SOON);
+            let what = format!("{task:?} at {progress}: {status}");
+            assert!([Some(0), Some(143)].contains(&status.code()), "{what}");
+            wait::until(&format!("the end of {what}"), SOON, || {
+                processes_of(&login).is_empty().then_some(())
+            });
+            assert_empty(&login);
+        }
+    }
+}
+
+/// How many files and folders there are.
+fn count(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| 1 + count(&entry.path())).sum()
+}
+
+/// The processes started from a login's private folders.
+fn processes_of(login: &Login) -> Vec<String> {
+    let here = login.path("tmp").display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines =
+        processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains(&here)).collect()
 }
 
 /// Whom a signal is sent to.

@@ -1,8 +1,7 @@
 //! `keyward-dev`: the demo, private sessions for other people's tests, the authority by itself.
 
 use keyward_e2e::private_session::Desktop;
-use keyward_e2e::stack::MICROSOFT_NAME;
-use keyward_e2e::{ALICE, BOB, SOON};
+use keyward_e2e::{ALICE, BOB, SOON, on_both_tenants};
 use keyward_testkit::{Login, Process, http};
 use serde_json::{Value, json};
 
@@ -50,24 +49,88 @@ fn the_authority_announces_itself_in_one_line_of_json() {
 }
 
 #[test]
-fn a_session_exports_what_its_command_needs_and_passes_its_status_on() {
-    let desktop = Desktop::start();
-    let script = "printf '{\"tenant\":\"%s\",\"user\":\"%s\",\"authority\":\"%s\"}\\n' \
-                  $KEYWARD_DEV_TENANT $KEYWARD_DEV_USER $KEYWARD_DEV_AUTHORITY; \
-                  test -S $KEYWARD_SOCKET; keyward status --json > /dev/null";
-    let said = desktop.session(&["--user", BOB], script);
-    assert_eq!(said[0]["user"], BOB);
-    let tenant = said[0]["tenant"].as_str().unwrap();
-    uuid::Uuid::parse_str(tenant).unwrap();
-    let authority = said[0]["authority"].as_str().unwrap();
-    assert!(authority.starts_with("http://localhost:") && authority.ends_with(tenant));
+fn a_session_exports_what_its_command_needs() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        let script = r#"
+            keyward login > /dev/null
+            node --input-type=module --eval '
+                const Authorization = `Bearer ${process.argv[1]}`;
+                const answer = await fetch(process.env.KEYWARD_DEV_API, { headers: { Authorization } });
+                console.log(JSON.stringify({ environment: process.env, me: await answer.json() }));
+            ' "$(keyward token)"
+            test -S $KEYWARD_SOCKET"#;
+        let said = desktop.session(&["--tenant", tenant.name(), "--user", BOB], script);
+        let environment = &said[0]["environment"];
+        let exported = |name: &str| environment[name].as_str().unwrap_or_default();
+        assert_eq!(exported("KEYWARD_DEV_USER"), BOB);
+        let guid = exported("KEYWARD_DEV_TENANT");
+        uuid::Uuid::parse_str(guid).unwrap();
+        uuid::Uuid::parse_str(exported("KEYWARD_DEV_CLIENT_ID")).unwrap();
+        let authority = exported("KEYWARD_DEV_AUTHORITY");
+        let origin = authority.strip_suffix(&format!("/{guid}")).unwrap();
+        assert!(origin.starts_with("http://localhost:"), "{authority}");
+        assert_eq!(exported("KEYWARD_DEV_API"), format!("{origin}/api/me"));
+        // And it is all of one piece.
+        let me = &said[0]["me"];
+        assert_eq!(me["preferred_username"], BOB);
+        assert_eq!(me["client_id"], exported("KEYWARD_DEV_CLIENT_ID"));
+        let tid = me["tid"].as_str().unwrap_or(guid);
+        assert_eq!(tid, guid);
+        assert!(environment["KEYWARD_DEV_MAPPING"].is_null());
+    });
+}
 
-    let mut failing = desktop.keyward_dev(&["session", "--", "sh", "-c", "exit 7"]);
-    assert_eq!(failing.wait(SOON).code(), Some(7), "{}", failing.output());
-    assert!(
-        !desktop.bus.connect().has_owner(MICROSOFT_NAME),
-        "it takes its names with it"
-    );
+#[test]
+fn within_a_session_every_name_of_the_authority_is_one_account() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        let script = "for authority in https://login.microsoftonline.com/common \
+                      https://login.microsoftonline.com/organizations \
+                      https://login.microsoftonline.com/$KEYWARD_DEV_TENANT \
+                      https://localhost/$KEYWARD_DEV_TENANT $KEYWARD_DEV_AUTHORITY; do \
+                      keyward login --authority $authority --json; done; \
+                      keyward accounts --json";
+        let said = desktop.session(&["--tenant", tenant.name()], script);
+        let (accounts, logins) = said.split_last().unwrap();
+        assert_eq!(logins.len(), 5);
+        for login in logins {
+            assert_eq!(login["account"]["username"], ALICE);
+            let home = &login["account"]["home_account_id"];
+            assert_eq!(*home, logins[0]["account"]["home_account_id"]);
+        }
+        let accounts = accounts["accounts"].as_array().unwrap();
+        assert_eq!(accounts.len(), 1, "{accounts:?}");
+    });
+}
+
+#[test]
+fn a_command_starts_after_the_broker_answers_on_the_bus() {
+    let desktop = Desktop::start();
+    let ping = [
+        "session",
+        "--",
+        "dbus-send",
+        "--session",
+        "--print-reply",
+        "--dest=com.microsoft.identity.broker1",
+        "/com/microsoft/identity/broker1",
+        "org.freedesktop.DBus.Peer.Ping",
+    ];
+    let mut session = desktop.keyward_dev(&ping);
+    assert!(session.wait(SOON).success(), "{}", session.output());
+}
+
+#[test]
+fn a_session_opens_a_browser_only_where_a_person_is_to_sign_in() {
+    let desktop = Desktop::start();
+    // Nobody the session would sign in by itself.
+    desktop.browser.signs_in(BOB);
+    for (sign_in, user, opened) in [("auto", ALICE, 0), ("browser", BOB, 1)] {
+        let said = desktop.session(&["--sign-in", sign_in], "node $NODE/snippet.mjs");
+        assert_eq!(said[0]["interactive"], user, "{sign_in}");
+        assert_eq!(desktop.browser.opened(), opened, "{sign_in}");
+    }
 }
 
 #[test]
