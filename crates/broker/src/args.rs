@@ -92,6 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_page_knows_every_flag() {
+        let page = include_str!("../../../dist/man/keywardd.1");
+        for argument in Args::command().get_arguments() {
+            let flag = argument.get_long().unwrap().replace('-', "\\-");
+            assert!(page.contains(&format!("\\-\\-{flag}")), "{flag}");
+        }
+    }
+
+    #[test]
     fn flags_become_the_last_layer() {
         let args = Args::parse_from(["keywardd", "--socket", "/s", "--log", "trace"]);
         let environment = args.add_to(

@@ -14,6 +14,14 @@ Examples:
   keyward status                       what is bound to what
   keyward doctor                       what is wrong, and the command that mends it";
 
+/// The one table of errors, as exit codes.
+fn exit_codes() -> String {
+    let rows = keyward::ERROR_TABLE.iter();
+    let rows = rows.map(|row| format!("\n  {:<3} {}", row.exit_code, row.name));
+    let rows: String = rows.collect();
+    format!("Exit codes:\n  0   done\n  2   wrong usage{rows}")
+}
+
 /// Sign in once: your refresh tokens never leave the broker.
 #[derive(Debug, Parser)]
 #[command(
@@ -22,8 +30,9 @@ Examples:
     after_help = format!(
         "{EXAMPLES}\n\n\
          Exit codes: 0 done, 2 wrong usage, 3 somebody has to sign in, 20 no broker;\n\
-         all of them are in keyward(1)."
-    )
+         all of them are in keyward --help."
+    ),
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit_codes())
 )]
 pub struct Cli {
     /// Say on stderr what happens on the way.
@@ -45,7 +54,10 @@ Examples:
   keyward login --login-hint alice@contoso.example
   keyward login --prompt select-account --scope User.Read --scope Mail.Read
   keyward login --claims \"$CLAIMS\"     answer an API's claims challenge
-  keyward login --timeout 60 --json")]
+  keyward login --timeout 60 --json
+
+The page opens in the browser of this login ($BROWSER, xdg-open, or user_agent.command of the
+configuration); on a terminal without one you are shown the address.")]
     Login(LoginArguments),
 
     /// Print an access token. Never prompts.

@@ -176,8 +176,15 @@ fn there_is_a_manual_page_per_command_and_one_with_the_exit_codes() {
         assert!(page.is_file(), "{}", page.display());
     }
     let page = fs::read_to_string(pages.join("keyward.1")).unwrap();
+    let help = keyward(&["--help"], &nowhere()).out;
     for row in keyward::ERROR_TABLE {
+        let line = format!("{:<3} {}", row.exit_code, row.name);
         assert!(page.contains(row.name), "{}", row.name);
+        assert!(help.contains(&line), "{line}");
     }
     assert!(page.contains("keyward login"));
+    for program in ["keywardd", "keyward-session"] {
+        let page = fs::read_to_string(pages.join(format!("{program}.1"))).unwrap();
+        assert!(page.contains(&format!("{program} \\- ")), "{program}");
+    }
 }

@@ -40,6 +40,13 @@ pub enum Command {
 
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  keyward-dev demo
+  keyward-dev demo --browser       sign in as alice@dev.test, with the password pw
+
+Exits with 0 only if everything held: tokens were given to who may have them, and every thief was
+refused.")]
 pub struct DemoArguments {
     /// Open the sign-in page in your browser instead of signing alice in by itself.
     #[arg(long)]
@@ -112,6 +119,17 @@ pub enum SignIn {
 
 /// Arguments of `authority`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  keyward-dev authority                  on a free port
+  keyward-dev authority --port 8400
+  keyward-dev authority --port 8400 --bind both --client 7a1d3e5f-2b4c-4d6e-8f90-a1b2c3d4e5f6
+
+Trust it for development in ~/.config/keyward/config.toml:
+  [[authority]]
+  issuer = \"http://127.0.0.1:8400/oidc\"
+  kind = \"oidc\"
+  verify_binding = true")]
 pub struct AuthorityArguments {
     /// Port on 127.0.0.1; 0 picks a free one. The first line on standard output is JSON with the
     /// URLs.
@@ -136,6 +154,9 @@ pub enum Bind {
 
 /// Arguments of `sign-in`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example, as user_agent.command of a configuration:
+  command = [\"keyward-dev\", \"sign-in\", \"--user\", \"alice@dev.test\", \"{url}\"]")]
 pub struct SignInArguments {
     /// The user to sign in when the page does not name one.
     #[arg(long, value_name = "USER")]
@@ -173,6 +194,26 @@ impl From<Tenant> for keyward_dev_authority::Tenant {
         match tenant {
             Tenant::Oidc => Self::Oidc,
             Tenant::Entra => Self::Entra,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_teaches_by_examples() {
+        let mut command = Arguments::command();
+        command.build();
+        for command in command
+            .get_subcommands_mut()
+            .filter(|c| c.get_name() != "help")
+        {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
         }
     }
 }

@@ -22,3 +22,19 @@ Examples:
   keyward-session                 serve this login's bus
   keyward-session --no-start      and leave keywardd to somebody else
   keyward doctor                  see who owns the names, and what is wrong";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_page_knows_every_flag() {
+        let page = include_str!("../../../dist/man/keyward-session.1");
+        for argument in Arguments::command().get_arguments() {
+            let flag = argument.get_long().unwrap().replace('-', "\\-");
+            assert!(page.contains(&format!("\\-\\-{flag}")), "{flag}");
+        }
+    }
+}
