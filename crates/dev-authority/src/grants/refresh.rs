@@ -75,6 +75,7 @@ struct Token {
     generation: u32,
     issued_at: UnixTime,
     expires: UnixTime,
+    redeemed: u32,
 }
 
 /// What comes with a refresh token at the token endpoint.
@@ -158,6 +159,7 @@ impl RefreshTokens {
                 },
             };
             let family = family.clone();
+            inner.issued[at].redeemed += 1;
             Ok((family, inner.add(id, next, now, used.lifetime)))
         })
     }
@@ -221,6 +223,7 @@ impl Inner {
             family: id,
             generation,
             issued_at: now,
+            redeemed: 0,
             expires: now.plus(lifetime),
         });
         text
@@ -245,6 +248,7 @@ impl Inner {
             client_id: family.grant.client_id.clone(),
             jkt: family.jkt.as_ref().map(Thumbprint::to_string),
             issued_at: token.issued_at,
+            redeemed: token.redeemed,
             revoked: family.revoked.is_some(),
         })
     }

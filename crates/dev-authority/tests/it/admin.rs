@@ -89,6 +89,10 @@ async fn issued_tokens_and_requests_are_listed() {
         texts,
         [tokens.text("refresh_token"), next.text("refresh_token")]
     );
+    assert_eq!(
+        (&issued[0]["redeemed"], &issued[1]["redeemed"]),
+        (&json!(1), &json!(0))
+    );
 
     let log = admin(&running, "log", None).await.ok().json;
     let refreshes: Vec<&Value> = log

@@ -22,6 +22,9 @@ pub struct IssuedRefreshToken {
     pub jkt: Option<String>,
     /// When, in seconds since the epoch.
     pub issued_at: UnixTime,
+    /// How often it was redeemed. More than once means that whoever holds it lost the answer, or
+    /// lost what was in it.
+    pub redeemed: u32,
     /// Whether it, or its family, was revoked.
     pub revoked: bool,
 }
