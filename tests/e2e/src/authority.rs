@@ -162,6 +162,13 @@ impl TestAuthority {
         log.iter().filter(redeemed).count()
     }
 
+    /// How often each of the refresh tokens of [`refresh_tokens`](Self::refresh_tokens) was
+    /// redeemed.
+    pub fn redeemed(&self) -> Vec<u32> {
+        let issued = self.running().issued().into_iter();
+        issued.map(|token| token.redeemed).collect()
+    }
+
     /// What happened for sign-ins, oldest first: pages asked for and codes redeemed.
     pub fn sign_ins(&self) -> Vec<SignInStep> {
         let step = |entry: LogEntry| {
