@@ -11,7 +11,9 @@ use keyward_e2e::cli::keyward;
 use keyward_e2e::face::{Face, error_of, token_request};
 use keyward_e2e::msal::access_token;
 use keyward_e2e::stack::{KEYWARD_NAME, MICROSOFT_NAME};
-use keyward_e2e::{ALICE, CLIENT, Msal, Stack, Tenant, on_both_tenants, programs};
+use keyward_e2e::{ALICE, CLIENT, Msal, SOON, Stack, Tenant, on_both_tenants, programs};
+use keyward_testkit::process::{Signal, runs, signal};
+use keyward_testkit::wait;
 use serde_json::{Value, json};
 
 #[test]
@@ -33,6 +35,29 @@ fn the_bus_starts_the_programs_for_microsofts_client() {
         let token = keyward(&stack, &["token"]).ok().stdout;
         assert_eq!(stack.authority.whose(token.trim()), ALICE);
         assert_eq!(stack.browser.opened(), 1);
+    });
+}
+
+#[test]
+fn at_the_next_login_the_bus_starts_them_again_and_nobody_signs_in_again() {
+    on_both_tenants(|tenant| {
+        let mut stack = Stack::packaged(tenant);
+        let authority = stack.localhost_authority(tenant);
+        Msal::start_at(&stack, &authority).sign_in();
+        let session = stack.session_process().unwrap();
+        let keywardd = stack.keywardd_process().unwrap();
+        signal(keywardd, Signal::KILL);
+        stack.restart_bus();
+        for process in [session, keywardd] {
+            wait::until("its end", SOON, || (!runs(process)).then_some(()));
+        }
+        let mut msal = Msal::start_at(&stack, &authority);
+        assert_eq!(msal.accounts(), [ALICE]);
+        let renewed = msal.renew(ALICE, "next login").unwrap();
+        assert_eq!(stack.authority.whose(access_token(&renewed)), ALICE);
+        assert_ne!(stack.keywardd_process(), Some(keywardd));
+        assert_eq!(stack.browser.opened(), 1);
+        assert_eq!(msal.browsers_opened(), 0);
     });
 }
 
