@@ -199,6 +199,22 @@ fn two_accounts_are_kept_apart() {
 }
 
 #[test]
+fn the_person_a_program_names_is_the_one_who_signs_in() {
+    for (_, tenant) in BOTH {
+        let stack = Stack::start(tenant);
+        let mut msal = MsalPython::start(&stack, tenant);
+        msal.sign_in();
+        // The page suggests the person named, and whoever sits there follows.
+        let bob = from_broker(msal.ask("interactive", json!({"loginHint": BOB})));
+        assert_eq!(whose(&stack, &bob), BOB);
+        assert_eq!(stack.browser.opened(), 2);
+        let known = from_broker(msal.ask("interactive", json!({"loginHint": ALICE})));
+        assert_eq!(whose(&stack, &known), ALICE);
+        assert_eq!(stack.browser.opened(), 2, "a known person need not come");
+    }
+}
+
+#[test]
 fn without_keywardd_every_request_is_an_error_and_no_browser_opens() {
     for (_, tenant) in BOTH {
         let mut stack = Stack::start(tenant);
@@ -233,6 +249,20 @@ fn without_keywardd_every_request_is_an_error_and_no_browser_opens() {
             "nobody had to sign in again"
         );
     }
+}
+
+#[test]
+fn a_broken_configuration_is_named_and_no_browser_opens() {
+    let mut stack = Stack::without_broker(Tenant::Oidc);
+    stack.write_configuration("key_protection = \"software\"\nauthorty = 1\n");
+    stack.start_keywardd();
+    stack.start_session();
+    let mut msal = MsalPython::start(&stack, Tenant::Oidc);
+    let refused = msal.ask("interactive", json!({}));
+    assert_eq!(broker_status(&refused), "IncorrectConfiguration");
+    let description = refused["error_description"].as_str().unwrap();
+    assert!(description.contains("authorty"), "which key: {description}");
+    assert_eq!((msal.browsers_opened(), stack.browser.opened()), (0, 0));
 }
 
 #[test]
