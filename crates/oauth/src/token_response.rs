@@ -122,9 +122,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether the same request may succeed later: 429, 5xx, or the error says so.
+    /// Whether the same request may succeed later: 429, 5xx, or the error says so, as does one that
+    /// brings the nonce for the next proof.
     pub fn is_temporary(&self) -> bool {
-        self.status == 429 || self.status >= 500 || self.error.is_temporary()
+        let error = &self.error;
+        self.status == 429 || self.status >= 500 || error.is_temporary() || error.wants_dpop_nonce()
     }
 }
 

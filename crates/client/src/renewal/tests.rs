@@ -81,7 +81,8 @@ async fn an_authority_that_never_has_enough_nonces_is_asked_twice_only() {
         world.authority.fault(refused(body));
     }
     let error = world.token("a").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::ServerTemporarilyUnavailable);
+    assert!(error.is_retryable());
     assert_eq!(world.authority.posts(), before + 2);
     world
         .token("a")
