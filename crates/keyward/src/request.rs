@@ -70,7 +70,9 @@ macro_rules! token_request {
                 shr_nonce: String,
                 /// Opaque text to sign along ([`AuthenticationScheme::Pop`] only).
                 shr_claims: String,
-                /// The redirect URI the application registered. `None`: the broker's own.
+                /// The redirect URI the application registered. One on loopback is used as it is;
+                /// any other is replaced by `http://localhost`, because the sign-in is shown in the
+                /// system browser, and has to be registered as well. `None`: `http://localhost`.
                 redirect_uri: String,
                 /// Ties logs of application, broker and authority together. `None`: a new one.
                 correlation_id: CorrelationId,
