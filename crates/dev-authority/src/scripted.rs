@@ -28,6 +28,7 @@ pub struct Person {
     new_password: Option<String>,
     user_code: Option<String>,
     choice: Choice,
+    leaves: bool,
 }
 
 /// What the person does where there is a choice.
@@ -91,6 +92,7 @@ impl Person {
             new_password: None,
             user_code: None,
             choice: Choice::Accept,
+            leaves: false,
         }
     }
 
@@ -108,6 +110,13 @@ impl Person {
     #[must_use]
     pub fn choosing(mut self, choice: Choice) -> Self {
         self.choice = choice;
+        self
+    }
+
+    /// Leaves at the next page that can be left, whatever it says.
+    #[must_use]
+    pub fn leaving(mut self) -> Self {
+        self.leaves = true;
         self
     }
 
@@ -134,6 +143,11 @@ impl Person {
         let page = Page::parse(html);
         if page.name == "done" {
             return Ok(Reply::Done);
+        }
+        if let (true, Some(form)) = (self.leaves, &page.form)
+            && form.has_button("action", "cancel")
+        {
+            return Ok(submit(form, "action", "cancel"));
         }
         // That a password must be changed is no refusal where it can be changed.
         match page.error {
