@@ -54,6 +54,9 @@ const request = (asked) => ({
         resourceRequestUri: asked.pop.uri,
         shrNonce: asked.pop.nonce,
     }),
+    ...(asked.windowHandle && { windowHandle: Buffer.from(asked.windowHandle, "hex") }),
+    // Anything else a request may have, as it is.
+    ...asked.more,
 });
 
 const token = (result) => ({

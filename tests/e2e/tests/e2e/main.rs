@@ -11,6 +11,7 @@ mod endurance;
 mod holder;
 mod leaks;
 mod msal_node;
+mod msal_node_requests;
 mod msal_node_trouble;
 mod msal_python;
 mod package;
