@@ -102,7 +102,12 @@ impl Holdings {
         async move { while in_use.changed().await.is_ok() {} }
     }
 
-    fn peek(&self) -> Held {
+    /// What is held, without trying again.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing is.
+    pub(crate) fn peek(&self) -> Held {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.clone()
     }

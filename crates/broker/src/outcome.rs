@@ -1,5 +1,5 @@
-//! One span and one line of log per request: who asked for what, and what came of it. Never a
-//! token, never a user name.
+//! One span and one line of log per request: who asked for what, and what came of it; a line of
+//! level debug for what was at hand. Never a token, never a user name.
 
 use std::future::Future;
 use std::time::Instant;
@@ -107,6 +107,22 @@ impl Drop for Call {
             tracing::info!(elapsed_ms, "cancelled by the caller");
         }
     }
+}
+
+/// A token that was there already costs next to nothing, and applications ask for one before each
+/// of their requests: who wants these lines, too, sets `log = "debug"`.
+pub(crate) fn at_hand(caller: &Caller, request: &TokenRequest, result: &AuthenticationResult) {
+    let (token_source, binding) = result.facts();
+    tracing::debug!(
+        operation = "acquire_token_silent",
+        correlation_id = %request.correlation_id,
+        client_id = request.client_id.as_str(),
+        pid = caller.pid,
+        via = via(&caller.via),
+        token_source,
+        binding,
+        "done"
+    );
 }
 
 /// The text of an error may repeat what an authority says about a person, so only that of our own

@@ -1,6 +1,7 @@
 //! What an application's request means here: checked, its authority resolved.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use keyward_oauth::claims;
 use keyward_oauth::identifiers::{ClientId, CorrelationId};
@@ -17,6 +18,9 @@ use crate::engine::Shared;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::request::{AuthenticationScheme, TokenRequest};
 use crate::result::TokenType;
+
+/// The parameter by which claims are asked for (OpenID Connect Core §5.5).
+pub(crate) const CLAIMS: &str = "claims";
 
 /// Extra parameters that do not change what is issued, so that a token asked for with them answers
 /// a request without them: telemetry, and hints for the person.
@@ -65,14 +69,10 @@ impl Shared {
     /// [`ErrorKind::AuthorityUntrusted`], [`ErrorKind::InvalidRequest`], and
     /// [`ErrorKind::NotSupported`] for a scheme the authority does not know.
     pub(crate) fn admit(&self, request: TokenRequest) -> Result<Acquisition, AcquireTokenError> {
-        let authority = {
-            let cache = self.vault.cache()?;
-            let rules = &self.settings.authorities;
-            rules.resolve(&request.authority, |guid| cache.issuer_of(guid))?
-        };
+        let authority = Authority::clone(&*self.authority(&request.authority)?);
         let mut extra_parameters = request.extra_parameters;
         // Microsoft's runtime lets applications pass claims this way, too.
-        let more = extra_parameters.remove("claims");
+        let more = extra_parameters.remove(CLAIMS);
         let claims = request
             .claims
             .or(more)
@@ -92,6 +92,17 @@ impl Shared {
             redirect_uri: request.redirect_uri,
             extra_parameters,
             correlation_id: request.correlation_id,
+        })
+    }
+}
+
+impl Shared {
+    /// The authority an application means by `name`.
+    pub(crate) fn authority(&self, name: &str) -> Result<Arc<Authority>, AcquireTokenError> {
+        let cache = self.vault.cache()?;
+        self.names.resolve(name, cache.issuers(), || {
+            let rules = &self.settings.authorities;
+            rules.resolve(name, |guid| cache.issuer_of(guid))
         })
     }
 }
@@ -169,7 +180,7 @@ impl Acquisition {
 }
 
 /// Extra parameters that may change what is issued, in one short spelling; empty for none.
-fn extension(parameters: &BTreeMap<String, String>) -> String {
+pub(crate) fn extension(parameters: &BTreeMap<String, String>) -> String {
     let telling = parameters.iter().filter(|(name, _)| {
         !HINTS.contains(&name.as_str())
             && !name.starts_with("x-client-")

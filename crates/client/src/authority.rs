@@ -14,6 +14,7 @@ use keyward_oauth::identifiers::HomeAccountId;
 use crate::error::{AcquireTokenError, ErrorKind};
 
 mod name;
+pub(crate) mod names;
 pub mod tenant;
 pub mod well_known;
 

@@ -197,6 +197,11 @@ impl Cache {
             .cloned()
     }
 
+    /// How many issuers were used here. Never falls.
+    pub fn issuers(&self) -> usize {
+        self.issuers.len()
+    }
+
     /// The issuer a tenant GUID was derived from, if it was used here.
     pub fn issuer_of(&self, derived_tenant: &str) -> Option<Arc<str>> {
         self.issuers.get(derived_tenant).cloned()

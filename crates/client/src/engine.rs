@@ -11,6 +11,7 @@ use keyward_oauth::transport::UserAgent;
 use crate::account::AccountInfo;
 use crate::acquisition::RequestIdentity;
 use crate::authority::AuthorityRules;
+use crate::authority::names::Names;
 use crate::authority_metadata::AuthorityMetadata;
 use crate::cache::key::GrantKey;
 use crate::error::{AcquireTokenError, ErrorKind};
@@ -84,6 +85,12 @@ impl Engine {
         self.0.silent(request).await
     }
 
+    /// The answer to a silent request for which nothing has to be waited for: a bearer token that
+    /// is kept and lasts. `None` for everything else; [`silent`](Self::silent) answers that.
+    pub fn at_hand(&self, request: &SilentRequest) -> Option<AuthenticationResult> {
+        self.0.at_hand(request)
+    }
+
     /// A token, with a sign-in shown by `agent`. One sign-in is shown at a time: a request for the
     /// same as one that is under way joins it, any other waits.
     ///
@@ -147,6 +154,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) settings: Settings,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) names: Names,
     pub(crate) metadata: AuthorityMetadata,
     pub(crate) nonces: Arc<Nonces>,
     /// When the name of an authority was written last, in seconds since the epoch.
@@ -166,6 +174,7 @@ impl Shared {
             vault: Arc::new(Vault::new(ports.clone())),
             ports,
             settings,
+            names: Names::default(),
             metadata: AuthorityMetadata::default(),
             nonces: Arc::default(),
             environment_written: AtomicU64::new(0),

@@ -8,27 +8,36 @@ use std::time::Duration;
 use url::Url;
 
 use keyward_oauth::dpop::{self, ProofTarget};
+use keyward_oauth::identifiers::{ClientId, CorrelationId};
 use keyward_oauth::jose::Jwk;
 use keyward_oauth::secret::AccessToken;
 use keyward_oauth::shr::{self, SignedRequest};
 use keyward_oauth::time::UnixTime;
 
 use crate::acquisition::Acquisition;
-use crate::authority::AuthorityKind;
+use crate::authority::{Authority, AuthorityKind};
 use crate::cache::Edit;
-use crate::cache::entity::AccessTokenEntity;
+use crate::cache::entity::{AccessTokenEntity, Environment};
+use crate::cache::lookup::Hit;
 use crate::engine::Shared;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::grant_proof::signed;
 use crate::nonces::Server;
 use crate::ports::{KeyError, KeyRef};
 use crate::request::{AuthenticationScheme, DpopProofRequest, PopParameters, ResourceRequest};
-use crate::result::{AuthenticationResult, TokenType};
+use crate::result::{AuthenticationResult, TokenSource, TokenType};
 use crate::silent::Acquired;
 use crate::vault::Unwritten;
 
 /// How often the names of authorities are written at most.
 const ENVIRONMENT_FLOOR: Duration = Duration::from_secs(10);
+
+/// Who asks, and how it names whom it asks about.
+pub(crate) struct Asker<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) authority: &'a Authority,
+    pub(crate) correlation_id: CorrelationId,
+}
 
 impl Shared {
     /// Makes a result of an access token: wrapped into a signed HTTP request, or with its first
@@ -38,43 +47,68 @@ impl Shared {
         asked: &Acquisition,
         acquired: Acquired,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
-        let Acquired { hit, source } = acquired;
-        let token = &hit.token;
-        let (access_token, token_type, dpop_proof) = match &asked.scheme {
-            AuthenticationScheme::Bearer => (token.secret.clone(), TokenType::Bearer, None),
-            AuthenticationScheme::Dpop(None) => (token.secret.clone(), TokenType::Dpop, None),
+        let token = &acquired.hit.token;
+        let by = Asker {
+            client: &asked.client,
+            authority: &asked.authority,
+            correlation_id: asked.correlation_id,
+        };
+        let bearer = self.bearer(&by, &acquired.hit, acquired.source)?;
+        Ok(match &asked.scheme {
+            AuthenticationScheme::Bearer => bearer,
+            AuthenticationScheme::Dpop(None) => AuthenticationResult {
+                token_type: TokenType::Dpop,
+                ..bearer
+            },
             AuthenticationScheme::Dpop(Some(resource)) => {
                 let proof = self
                     .resource_proof(bound_key(token)?, &token.secret, resource)
                     .await;
-                let proof = self.unless_lost(asked, token, proof).await?;
-                (token.secret.clone(), TokenType::Dpop, Some(proof))
+                AuthenticationResult {
+                    token_type: TokenType::Dpop,
+                    dpop_proof: Some(self.unless_lost(asked, token, proof).await?),
+                    ..bearer
+                }
             }
             AuthenticationScheme::Pop(parameters) => {
                 let request = self.signed_request(token, parameters).await;
                 let request = self.unless_lost(asked, token, request).await?;
-                (AccessToken::new(request), TokenType::Pop, None)
+                AuthenticationResult {
+                    access_token: AccessToken::new(request),
+                    token_type: TokenType::Pop,
+                    ..bearer
+                }
             }
-        };
-        self.remember_environment(asked);
+        })
+    }
+
+    /// The result as it is for who presents the access token alone.
+    pub(crate) fn bearer(
+        self: &Arc<Self>,
+        by: &Asker<'_>,
+        hit: &Hit,
+        source: TokenSource,
+    ) -> Result<AuthenticationResult, AcquireTokenError> {
+        let token = &hit.token;
+        self.remember_environment(by);
         let profile = hit.account.profile(&token.target.realm);
         let profile = profile.or_else(|| hit.account.home_profile());
         let profile = profile.ok_or_else(|| crate::engine::panicked("reading an account"))?;
         Ok(AuthenticationResult {
-            access_token,
-            token_type,
+            access_token: token.secret.clone(),
+            token_type: TokenType::Bearer,
             scopes: token.scopes.clone(),
             expires_on: token.expires_on,
             ext_expires_on: token.ext_expires_on,
             refresh_on: token.refresh_on,
-            account: hit.account.info(profile, &asked.authority.environment),
+            account: hit.account.info(profile, &by.authority.environment),
             id_token: hit.id_token.as_ref().map(|token| token.secret.clone()),
             authority: profile.issuer.clone(),
             token_source: source,
             binding: token.binding,
             key_protection: token.key_protection,
-            dpop_proof,
-            correlation_id: asked.correlation_id,
+            dpop_proof: None,
+            correlation_id: by.correlation_id,
         })
     }
 
@@ -176,16 +210,29 @@ impl Shared {
     }
 
     /// Remembers how this client names the authority: its accounts are listed under that name.
-    fn remember_environment(self: &Arc<Self>, asked: &Acquisition) {
-        let (named, now) = (asked.environment(), self.now());
-        let changed = self
-            .vault
-            .cache()
-            .is_ok_and(|cache| cache.named(named.clone()).is_some());
+    fn remember_environment(self: &Arc<Self>, by: &Asker<'_>) {
+        let Authority {
+            provider,
+            environment,
+            ..
+        } = by.authority;
+        let Ok(cache) = self.vault.cache() else {
+            return;
+        };
+        if cache.environment(by.client, provider) == Some(environment) {
+            return;
+        }
+        drop(cache);
+        let named = Environment {
+            client: by.client.clone(),
+            provider: Arc::clone(provider),
+            host: Arc::clone(environment),
+        };
+        let now = self.now();
         // A client that names it now this way, now that, must not make us write for each call.
         let last = UnixTime::from_secs(self.environment_written.load(Ordering::Relaxed));
         let recent = now >= last && now.since(last) < ENVIRONMENT_FLOOR;
-        if changed && !recent {
+        if !recent {
             self.environment_written
                 .store(now.as_secs(), Ordering::Relaxed);
             let shared = Arc::clone(self);

@@ -6,16 +6,17 @@ use keyward_oauth::dpop;
 use keyward_oauth::identifiers::HomeAccountId;
 
 use crate::account::AccountSelector;
-use crate::acquisition::{Acquisition, RequestIdentity};
+use crate::acquisition::{Acquisition, CLAIMS, RequestIdentity, extension};
 use crate::authority::Tenant;
 use crate::cache::Cache;
 use crate::cache::entity::Account;
-use crate::cache::key::{AccountKey, GrantKey, Target, slot};
+use crate::cache::key::{AccountKey, GrantKey, Target, Wanted, slot};
 use crate::cache::lookup::{Hit, Lookup, Query};
 use crate::engine::{Shared, panicked};
 use crate::error::{AcquireTokenError, ErrorKind};
-use crate::request::{CachePolicy, SilentRequest};
-use crate::result::{AuthenticationResult, TokenSource};
+use crate::proof::Asker;
+use crate::request::{AuthenticationScheme, CachePolicy, SilentRequest};
+use crate::result::{AuthenticationResult, TokenSource, TokenType};
 
 /// A silent request whose account is known.
 #[derive(Clone, Debug)]
@@ -77,6 +78,48 @@ impl Shared {
         }
     }
 
+    /// The answer for which nothing has to be waited for: a bearer token that is kept and lasts.
+    /// `None` for everything else, also for what [`silent`](Self::silent) refuses.
+    pub(crate) fn at_hand(
+        self: &Arc<Self>,
+        request: &SilentRequest,
+    ) -> Option<AuthenticationResult> {
+        let token = &request.token;
+        let AccountSelector::Home(home) = &request.account else {
+            return None;
+        };
+        let claims = token.claims.is_some() || token.extra_parameters.contains_key(CLAIMS);
+        if claims || token.scheme != AuthenticationScheme::Bearer {
+            return None;
+        }
+        let authority = self.authority(&token.authority).ok()?;
+        let account = AccountKey {
+            provider: Arc::clone(&authority.provider),
+            home: home.clone(),
+        };
+        let query = Query {
+            account: &account,
+            client: &token.client_id,
+            target: &Target {
+                realm: authority.realm(home)?,
+                token_type: TokenType::Bearer,
+                extension: extension(&token.extra_parameters),
+                scopes: Wanted::new(&token.scopes),
+            },
+            cache: &request.cache,
+        };
+        let found = self.vault.cache().ok()?.lookup(&query, self.now());
+        let Lookup::Fresh(hit) = found else {
+            return None;
+        };
+        let by = Asker {
+            client: &token.client_id,
+            authority: &authority,
+            correlation_id: token.correlation_id,
+        };
+        self.bearer(&by, &hit, TokenSource::Cache).ok()
+    }
+
     /// Finds the account a request is for, and its tenant.
     ///
     /// # Errors
@@ -84,26 +127,13 @@ impl Shared {
     /// [`ErrorKind::InteractionRequired`] when nobody fits, or several do.
     pub(crate) async fn for_account(
         &self,
-        mut asked: Acquisition,
+        asked: Acquisition,
         selector: &AccountSelector,
         cache: CachePolicy,
     ) -> Result<Silent, AcquireTokenError> {
         let account = select(&*self.vault.cache()?, &asked, selector)?;
         let realm = self.realm(&asked, &account.home).await?;
-        asked.authority = asked.authority.in_realm(&realm);
-        Ok(Silent {
-            target: asked.target(&realm),
-            grant: GrantKey {
-                account,
-                client: asked.client.clone(),
-            },
-            // A claims request asks for a token unlike those there are.
-            cache: match asked.claims {
-                Some(_) => CachePolicy::ForceRefresh,
-                None => cache,
-            },
-            asked,
-        })
+        Ok(Silent::new(asked, account, &realm, cache))
     }
 
     /// The tenant a request is about. Only the metadata knows the GUID of a domain.
@@ -192,6 +222,23 @@ impl Shared {
 }
 
 impl Silent {
+    fn new(mut asked: Acquisition, account: AccountKey, realm: &str, cache: CachePolicy) -> Self {
+        asked.authority = asked.authority.in_realm(realm);
+        Self {
+            target: asked.target(realm),
+            grant: GrantKey {
+                account,
+                client: asked.client.clone(),
+            },
+            // A claims request asks for a token unlike those there are.
+            cache: match asked.claims {
+                Some(_) => CachePolicy::ForceRefresh,
+                None => cache,
+            },
+            asked,
+        }
+    }
+
     fn renewal(&self, ahead_of_need: bool) -> Renewal {
         Renewal {
             request: RequestIdentity {

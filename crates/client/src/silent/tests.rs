@@ -8,6 +8,7 @@ use crate::testing::authority::ISSUER;
 use crate::testing::*;
 
 mod ahead;
+mod at_hand;
 mod who;
 
 #[tokio::test]
