@@ -54,7 +54,7 @@ impl Scopes {
     #[must_use]
     pub fn without_oidc(&self) -> Self {
         self.iter()
-            .filter(|s| !OIDC.contains(&s.to_ascii_lowercase().as_str()))
+            .filter(|s| !OIDC.iter().any(|oidc| oidc.eq_ignore_ascii_case(s)))
             .collect()
     }
 

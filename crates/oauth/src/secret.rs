@@ -5,8 +5,9 @@
 //! reviewers search for. Single-use secrets are not `Clone`.
 
 use std::fmt;
+use std::sync::Arc;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -34,13 +35,37 @@ macro_rules! secret {
     };
 }
 
+/// Secrets that are handed out time and again. All clones share one text, which is zeroised with
+/// the last of them: there are no more copies in memory than there are owners of different ones.
+macro_rules! shared_secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Arc<Zeroizing<String>>);
+
+        impl $name {
+            /// Takes ownership of the secret's text.
+            pub fn new(text: String) -> Self {
+                Self(Arc::new(Zeroizing::new(text)))
+            }
+
+            /// Exposes the secret, to build one request or one answer.
+            pub fn expose_secret(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        }
+    };
+}
+
 secret! {
     /// A refresh token (RFC 6749 §1.5). Opaque to us: never parsed, never logged.
     RefreshToken
-}
-secret! {
-    /// An access token (RFC 6749 §1.4), or a finished signed HTTP request that carries one.
-    AccessToken
 }
 secret! {
     /// An authorization code (RFC 6749 §1.3.1). Single use.
@@ -50,23 +75,13 @@ secret! {
     /// The PKCE code verifier (RFC 7636 §4.1). Single use.
     CodeVerifier
 }
-secret! {
+shared_secret! {
+    /// An access token (RFC 6749 §1.4), or a finished signed HTTP request that carries one.
+    AccessToken
+}
+shared_secret! {
     /// An ID token in its compact form. Not a credential, but it names a person.
     IdTokenText
-}
-
-/// Access tokens are handed to several waiters of one renewal.
-impl Clone for AccessToken {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-/// ID tokens are handed to several waiters of one renewal.
-impl Clone for IdTokenText {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
 }
 
 #[cfg(test)]
