@@ -1,6 +1,5 @@
 //! The requests that are being worked on: how many, for whom, and how to end them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,18 +39,14 @@ pub(crate) struct InFlight {
     total: Arc<AtomicUsize>,
     bytes: AtomicUsize,
     next: AtomicU64,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    requests: HashMap<u64, Request>,
-    per_caller: HashMap<Arc<str>, usize>,
+    /// At most [`Limits::total`], mostly none or one: a list is searched faster than a map.
+    requests: Mutex<Vec<Request>>,
 }
 
 #[derive(Debug)]
 struct Request {
-    caller: Arc<str>,
+    number: u64,
+    caller: Box<str>,
     id: Option<Box<str>>,
     abort: AbortHandle,
 }
@@ -71,7 +66,7 @@ impl InFlight {
             total,
             bytes: AtomicUsize::new(0),
             next: AtomicU64::new(0),
-            entries: Mutex::default(),
+            requests: Mutex::default(),
         })
     }
 
@@ -86,8 +81,8 @@ impl InFlight {
         id: Option<&str>,
         bytes: usize,
     ) -> Result<(Ticket, AbortRegistration), AcquireTokenError> {
-        let mut entries = self.entries();
-        let running = entries.per_caller.get(caller).copied().unwrap_or(0);
+        let mut requests = self.requests();
+        let running = requests.iter().filter(|of| *of.caller == *caller).count();
         if running >= self.limits.per_caller {
             return Err(too_many(self.limits.per_caller, "this caller"));
         }
@@ -102,20 +97,15 @@ impl InFlight {
             return Err(too_many(self.limits.total, "all callers"));
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let caller = match entries.per_caller.get_key_value(caller) {
-            Some((caller, _)) => Arc::clone(caller),
-            None => Arc::from(caller),
-        };
-        entries.per_caller.insert(Arc::clone(&caller), running + 1);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (abort, registration) = AbortHandle::new_pair();
-        let request = Request {
-            caller,
+        requests.push(Request {
+            number,
+            caller: Box::from(caller),
             id: id.map(Box::from),
             abort,
-        };
-        entries.requests.insert(number, request);
-        drop(entries);
+        });
+        drop(requests);
         let ticket = Ticket {
             in_flight: Arc::clone(self),
             number,
@@ -140,7 +130,7 @@ impl InFlight {
 
     fn abort_where(&self, matches: impl Fn(&Request) -> bool) -> bool {
         let mut any = false;
-        for request in self.entries().requests.values() {
+        for request in self.requests().iter() {
             if matches(request) {
                 request.abort.abort();
                 any = true;
@@ -149,8 +139,8 @@ impl InFlight {
         any
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,15 +149,10 @@ impl Drop for Ticket {
         let in_flight = &self.in_flight;
         in_flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         in_flight.total.fetch_sub(1, Ordering::Relaxed);
-        let mut entries = in_flight.entries();
-        let Some(request) = entries.requests.remove(&self.number) else {
-            return;
-        };
-        if let Some(running) = entries.per_caller.get_mut(&request.caller) {
-            *running -= 1;
-            if *running == 0 {
-                entries.per_caller.remove(&request.caller);
-            }
+        let mut requests = in_flight.requests();
+        let place = requests.iter().position(|of| of.number == self.number);
+        if let Some(place) = place {
+            requests.swap_remove(place);
         }
     }
 }
@@ -222,10 +207,9 @@ mod tests {
         assert!(!requests.cancel(Some("a"), "2"));
         assert!(requests.cancel(Some("a"), "1"));
         let aborted: Vec<_> = {
-            let entries = requests.entries();
-            entries
-                .requests
-                .values()
+            let requests = requests.requests();
+            requests
+                .iter()
                 .filter(|request| request.abort.is_aborted())
                 .map(|request| request.caller.to_string())
                 .collect()
@@ -241,8 +225,7 @@ mod tests {
         for _ in 0..100 {
             let _ = requests.admit("a", Some("1"), 10).unwrap();
         }
-        let entries = requests.entries();
-        assert!(entries.requests.is_empty() && entries.per_caller.is_empty());
+        assert!(requests.requests().is_empty());
         assert_eq!(requests.total.load(Ordering::Relaxed), 0);
         assert_eq!(requests.bytes.load(Ordering::Relaxed), 0);
     }
