@@ -1,6 +1,7 @@
 //! `dev.keyward.Broker1`: a call becomes a request, an outcome becomes its reply. The same for
 //! the socket and for a bus; who calls and who shows sign-ins differs, and is the caller's part.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::future::Abortable;
@@ -18,6 +19,7 @@ use crate::dispatch::Call;
 use crate::in_flight::InFlight;
 use crate::names::keyward::INTERFACE;
 use crate::service::{BrokerService, Caller};
+use crate::wire::bearer::{Answer, Asked};
 use crate::wire::dict::{Dict, Entries};
 use crate::wire::{self, WireError};
 
@@ -30,6 +32,7 @@ const PROTOCOL: u64 = 1;
 /// A method of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
+    AcquireBearerTokenSilent,
     AcquireTokenSilent,
     AcquireTokenInteractive,
     Accounts,
@@ -42,7 +45,8 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    const ALL: [(&'static str, Self); 9] = [
+    const ALL: [(&'static str, Self); 10] = [
+        ("AcquireBearerTokenSilent", Self::AcquireBearerTokenSilent),
         ("AcquireTokenSilent", Self::AcquireTokenSilent),
         ("AcquireTokenInteractive", Self::AcquireTokenInteractive),
         ("Accounts", Self::Accounts),
@@ -73,6 +77,7 @@ impl Method {
 
 /// A request of a method that reaches the broker.
 pub(crate) enum Request {
+    Bearer(Box<SilentRequest>),
     Silent(Box<SilentRequest>),
     Interactive(Box<InteractiveRequest>),
     Accounts(ClientId),
@@ -82,6 +87,7 @@ pub(crate) enum Request {
 }
 
 enum Outcome {
+    Bearer(Box<AuthenticationResult>),
     Token(Box<AuthenticationResult>),
     Accounts(Vec<AccountInfo>),
     SignedOut,
@@ -90,8 +96,8 @@ enum Outcome {
 }
 
 impl Request {
-    /// Reads the request of a method; `None` for the methods that are about the connection.
-    pub(crate) fn read(method: Method, dict: &Dict<'_>) -> Result<Option<Self>, WireError> {
+    /// Reads the dictionary of a method; `None` for the methods that are about the connection.
+    fn read(method: Method, dict: &Dict<'_>) -> Result<Option<Self>, WireError> {
         Ok(Some(match method {
             Method::AcquireTokenSilent => Self::Silent(Box::new(wire::request::read_silent(dict)?)),
             Method::AcquireTokenInteractive => {
@@ -101,7 +107,10 @@ impl Request {
             Method::SignOut => Self::SignOut(wire::request::read_sign_out(dict)?),
             Method::DpopProof => Self::DpopProof(wire::request::read_dpop_proof(dict)?),
             Method::Status => Self::Status,
-            Method::Version | Method::OfferUserAgent | Method::Cancel => return Ok(None),
+            Method::AcquireBearerTokenSilent
+            | Method::Version
+            | Method::OfferUserAgent
+            | Method::Cancel => return Ok(None),
         }))
     }
 
@@ -112,6 +121,10 @@ impl Request {
         agent: Arc<dyn UserAgent>,
     ) -> Result<Outcome, AcquireTokenError> {
         Ok(match self {
+            Self::Bearer(request) => {
+                let result = service.acquire_token_silent(caller, *request).await?;
+                Outcome::Bearer(Box::new(result))
+            }
             Self::Silent(request) => {
                 let result = service.acquire_token_silent(caller, *request).await?;
                 Outcome::Token(Box::new(result))
@@ -139,6 +152,12 @@ impl Outcome {
     fn reply(&self, call: &Call) -> zbus::Result<Message> {
         let mut entries = Entries::new();
         match self {
+            Self::Bearer(result) => {
+                return match Answer::write(result) {
+                    Ok(answer) => call.reply(&answer),
+                    Err(error) => call.fail(&error),
+                };
+            }
             Self::Token(result) => return call.reply(&wire::result::write(result)),
             Self::Accounts(accounts) => return call.reply(&wire::status::write_accounts(accounts)),
             Self::Status(status) => return call.reply(&wire::status::write(status)),
@@ -164,16 +183,26 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads the dictionary of a call from `peer`.
+    /// Reads a call from `peer`.
     pub(crate) fn open(method: Method, call: &Call, peer: &Caller) -> Result<Self, WireError> {
         let body = call.message().body();
-        let dict: Dict<'_> = body.deserialize().map_err(|_| {
+        let malformed = |expected| {
             if call.is_too_large() {
                 WireError::TooLarge
             } else {
-                WireError::Body("a{sv}")
+                WireError::Body(expected)
             }
-        })?;
+        };
+        if method == Method::AcquireBearerTokenSilent {
+            let asked = Asked::parse(body.deserialize().map_err(|_| malformed("s"))?)?;
+            return Ok(Self {
+                request: Some(Request::Bearer(Box::new(asked.request()?))),
+                on_behalf_of: asked.caller(peer)?,
+                id: asked.request_id.map(Cow::into_owned),
+                offered_for: None,
+            });
+        }
+        let dict: Dict<'_> = body.deserialize().map_err(|_| malformed("a{sv}"))?;
         Ok(Self {
             request: Request::read(method, &dict)?,
             id: dict.owned_text("request_id")?,

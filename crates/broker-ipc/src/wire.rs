@@ -1,10 +1,11 @@
 //! The dictionaries of `dev.keyward.Broker1`, one module per direction.
 //!
-//! Every method takes and returns `a{sv}`. Unknown keys are ignored, a missing required key or a
+//! Every method but [`bearer`]'s takes and returns `a{sv}`. Unknown keys are ignored, a missing required key or a
 //! value of another type is [`ErrorKind::InvalidRequest`] naming the key (in answers:
 //! [`ErrorKind::InvalidResponse`]). Each type is written and read in the same file, so that both
 //! ends can be compared at a glance. No refresh token and no private key has a key here.
 
+pub(crate) mod bearer;
 pub(crate) mod caller;
 pub(crate) mod dict;
 pub(crate) mod error;

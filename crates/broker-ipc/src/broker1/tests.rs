@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 use zbus::connection::socket::ReadHalf as _;
 
-use keyward_client::request::{AuthenticationScheme, PopParameters};
+use keyward_client::account::AccountSelector;
+use keyward_client::oauth::identifiers::HomeAccountId;
+use keyward_client::request::{AuthenticationScheme, CachePolicy, PopParameters};
 
 use super::*;
 use crate::guard::GuardedRead;
@@ -114,6 +116,106 @@ fn every_missing_or_mistyped_key_is_named() {
     }
 }
 
+/// The short form of a request.
+fn bearer(request: &SilentRequest) -> Vec<u8> {
+    let caller = Caller {
+        pid: Some(17),
+        via: Via::Bus {
+            unique_name: ":1.7".to_owned(),
+        },
+        ..peer()
+    };
+    let text = wire::bearer::write(request, "17", Some(&caller)).unwrap();
+    Message::method_call(PATH, "AcquireBearerTokenSilent")
+        .interface(INTERFACE)
+        .build(&text)
+        .unwrap()
+        .data()
+        .to_vec()
+}
+
+fn plain() -> SilentRequest {
+    let mut request = wire::request::sample();
+    request.token.claims = None;
+    request.token.extra_parameters.clear();
+    request.account = AccountSelector::Home(HomeAccountId::new("u", "t"));
+    request.cache = CachePolicy::UseCache;
+    request
+}
+
+#[test]
+fn everything_in_a_short_request_arrives() {
+    let call = receive(&bearer(&plain())).unwrap();
+    let envelope = Envelope::open(Method::AcquireBearerTokenSilent, &call, &peer()).unwrap();
+    assert_eq!(envelope.id.as_deref(), Some("17"));
+    let caller = envelope.on_behalf_of.unwrap();
+    assert_eq!(caller.pid, Some(17));
+    let Some(Request::Bearer(read)) = envelope.request else {
+        panic!("another request");
+    };
+    let mut written = plain();
+    written.token.redirect_uri = None;
+    assert_eq!(format!("{read:?}"), format!("{written:?}"));
+}
+
+#[test]
+fn what_the_short_form_cannot_say_is_not_said_in_it() {
+    let mut claims = plain();
+    claims.token.claims = Some("{}".to_owned());
+    let mut parameters = plain();
+    let parameter = ("x".to_owned(), "1".to_owned());
+    parameters.token.extra_parameters.extend([parameter]);
+    let mut scheme = plain();
+    scheme.token.scheme = AuthenticationScheme::Dpop(None);
+    let by_name = SilentRequest {
+        account: AccountSelector::Username("alice".to_owned()),
+        ..plain()
+    };
+    let forced = SilentRequest {
+        cache: CachePolicy::ForceRefresh,
+        ..plain()
+    };
+    for request in [claims, parameters, scheme, by_name, forced] {
+        let written = wire::bearer::write(&request, "1", None);
+        assert_eq!(written, None, "{request:?}");
+    }
+}
+
+#[test]
+fn a_short_request_that_cannot_be_understood_says_why() {
+    const ID: &str = "2ca47dbe-0b3c-4a1e-9a68-5d2b7b1f6c11";
+    let request = |change: &[(&str, serde_json::Value)]| {
+        let mut request = serde_json::json!({
+            "client_id": "c", "authority": "a", "scopes": "s", "home_account_id": "u.t",
+            "correlation_id": ID, "something": "new",
+        });
+        for (name, value) in change {
+            request[name] = value.clone();
+        }
+        request.to_string()
+    };
+    let refused = |text: &str| {
+        let message = Message::method_call(PATH, "AcquireBearerTokenSilent");
+        let call = Call::new(message.build(&text).unwrap());
+        let opened = Envelope::open(Method::AcquireBearerTokenSilent, &call, &peer());
+        opened.err().map(|error| error.in_request().to_string())
+    };
+    assert_eq!(refused(&request(&[])), None);
+    let other_user = serde_json::json!({"uid": 1, "bus_name": ":1.7"});
+    for (text, wanted) in [
+        ("", "request is not JSON"),
+        ("{}", "request lacks a member"),
+        (&request(&[("scopes", 1.into())]), "another type"),
+        (&request(&[("client_id", "".into())]), "client_id is empty"),
+        (&request(&[("home_account_id", "u".into())]), "UID.UTID"),
+        (&request(&[("correlation_id", "x".into())]), "is no GUID"),
+        (&request(&[("on_behalf_of", other_user)]), "another user"),
+    ] {
+        let why = refused(text).unwrap();
+        assert!(why.contains(wanted), "{why}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -122,11 +224,16 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mut bytes = request();
-        for (at, byte) in changes {
+        for (at, byte) in &changes {
             let at = at.index(bytes.len());
-            bytes[at] = byte;
+            bytes[at] = *byte;
         }
-        if let Some(call) = receive(&bytes) {
+        let mut short = bearer(&plain());
+        for (at, byte) in &changes {
+            let at = at.index(short.len());
+            short[at] = *byte;
+        }
+        for call in [receive(&bytes), receive(&short)].into_iter().flatten() {
             for (_, method) in Method::ALL {
                 let _ = Envelope::open(method, &call, &peer());
             }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use zbus::Connection;
+use serde::Serialize;
 use zbus::message::{Flags, Message};
+use zbus::{Connection, DynamicType};
 
 use keyward_client::account::AccountInfo;
 use keyward_client::error::AcquireTokenError;
@@ -16,6 +17,7 @@ use keyward_client::result::AuthenticationResult;
 use crate::names::keyward::{INTERFACE, PATH};
 use crate::reconnect::Reconnecting;
 use crate::service::Caller;
+use crate::wire::bearer::Answer;
 use crate::wire::dict::{Dict, Entries};
 use crate::wire::{self, WireError};
 
@@ -70,6 +72,19 @@ impl Typed {
         &self,
         request: SilentRequest,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
+        let id = self.next_id();
+        let caller = self.on_behalf_of.as_ref();
+        if let Some(text) = wire::bearer::write(&request, &id, caller) {
+            let reply = self
+                .send("AcquireBearerTokenSilent", &id, &text, Repeat::Once)
+                .await?;
+            let body = reply.body();
+            let answer: Answer<'_> = body
+                .deserialize()
+                .map_err(|_| WireError::Body("sss").in_response())?;
+            let result = answer.read(request.token.correlation_id);
+            return result.map_err(|error| error.in_response());
+        }
         let entries = wire::request::write_silent(&request);
         let reply = self
             .call("AcquireTokenSilent", entries, Repeat::Once)
@@ -125,27 +140,37 @@ impl Typed {
         mut entries: Entries<'_>,
         repeat: Repeat,
     ) -> Result<Message, AcquireTokenError> {
-        let id = self.inner.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let id = self.next_id();
         entries.owned_text("request_id", id.clone());
         if let Some(caller) = &self.on_behalf_of {
             wire::caller::write(caller, &mut entries);
         }
-        let mut repeat = repeat;
+        self.send(method, &id, &entries, repeat).await
+    }
+
+    fn next_id(&self) -> String {
+        self.inner.next.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    async fn send<B>(
+        &self,
+        method: &'static str,
+        id: &str,
+        body: &B,
+        mut repeat: Repeat,
+    ) -> Result<Message, AcquireTokenError>
+    where
+        B: Serialize + DynamicType,
+    {
         loop {
             let connection = self.connection().await?;
             let mut cancel = CancelOnDrop {
                 connection: Some(&connection),
                 destination: self.inner.destination,
-                id: &id,
+                id,
             };
             let outcome = connection
-                .call_method(
-                    self.inner.destination,
-                    PATH,
-                    Some(INTERFACE),
-                    method,
-                    &entries,
-                )
+                .call_method(self.inner.destination, PATH, Some(INTERFACE), method, body)
                 .await;
             cancel.connection = None;
             drop(cancel);

@@ -20,25 +20,35 @@ pub(crate) fn write(caller: &Caller, entries: &mut Entries<'_>) {
     }
 }
 
-/// The caller on a bus behind `peer`, if the request names one. It is of the peer's own user:
-/// nobody can speak for another user.
+/// The caller on a bus behind `peer`, if the request names one.
 pub(crate) fn read(dict: &Dict<'_>, peer: &Caller) -> Result<Option<Caller>, WireError> {
     let Some(inner) = dict.dict(KEY)? else {
         return Ok(None);
     };
-    if inner.number("uid")? != Some(u64::from(peer.uid)) {
+    let uid = inner.number("uid")?.ok_or(WireError::Missing("uid"))?;
+    let pid = inner.number("pid")?.and_then(|pid| u32::try_from(pid).ok());
+    behind(peer, uid, pid, inner.require_text("bus_name")?).map(Some)
+}
+
+/// The caller with this name on a bus, for whom `peer` speaks. It is of the peer's own user:
+/// nobody can speak for another user.
+pub(super) fn behind(
+    peer: &Caller,
+    uid: u64,
+    pid: Option<u32>,
+    unique_name: &str,
+) -> Result<Caller, WireError> {
+    if uid != u64::from(peer.uid) {
         return Err(WireError::value(KEY, "names another user"));
     }
-    let pid = inner.number("pid")?.and_then(|pid| u32::try_from(pid).ok());
-    let unique_name = inner.require_text("bus_name")?;
     if unique_name.len() > 255 {
         return Err(WireError::value(KEY, "is no bus name"));
     }
-    Ok(Some(Caller {
+    Ok(Caller {
         uid: peer.uid,
         pid,
         via: Via::Bus {
             unique_name: unique_name.to_owned(),
         },
-    }))
+    })
 }

@@ -53,11 +53,7 @@ pub(crate) fn read(dict: &Dict<'_>) -> Result<AuthenticationResult, WireError> {
         account: read_account(dict)?,
         id_token: dict.owned_text("id_token")?.map(IdTokenText::new),
         authority: dict.require_text("authority")?.to_owned(),
-        token_source: known(dict, "token_source", |text| match text {
-            CACHE => Some(TokenSource::Cache),
-            IDENTITY_PROVIDER => Some(TokenSource::IdentityProvider),
-            _ => None,
-        })?,
+        token_source: known(dict, "token_source", read_source)?,
         binding: known(dict, "binding", Binding::parse)?,
         key_protection: known(dict, "key_protection", KeyProtection::parse)?,
         dpop_proof: dict.owned_text("dpop_proof")?,
@@ -100,9 +96,17 @@ pub(crate) fn known<T>(
         .ok_or_else(|| WireError::value(key, "has a value this version does not know"))
 }
 
-fn source(source: TokenSource) -> &'static str {
+pub(super) fn source(source: TokenSource) -> &'static str {
     match source {
         TokenSource::Cache => CACHE,
         TokenSource::IdentityProvider => IDENTITY_PROVIDER,
+    }
+}
+
+pub(super) fn read_source(text: &str) -> Option<TokenSource> {
+    match text {
+        CACHE => Some(TokenSource::Cache),
+        IDENTITY_PROVIDER => Some(TokenSource::IdentityProvider),
+        _ => None,
     }
 }

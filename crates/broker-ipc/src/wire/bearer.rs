@@ -1,0 +1,293 @@
+//! `AcquireBearerTokenSilent`: the silent request applications make before each of their own
+//! requests.
+//!
+//! It says what `AcquireTokenSilent` says, by the same names, but in one text of JSON: reading and
+//! writing a dictionary of variants costs several times what answering from the cache does. What
+//! this form has no name for goes by the dictionary. Tokens stand beside the JSON, so that none
+//! passes through its reader and writer.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize, Serializer};
+use zbus::Type;
+
+use keyward_client::account::{AccountInfo, AccountSelector};
+use keyward_client::binding::{Binding, KeyProtection};
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
+use keyward_client::oauth::scope::Scopes;
+use keyward_client::oauth::secret::{AccessToken, IdTokenText};
+use keyward_client::oauth::time::UnixTime;
+use keyward_client::request::{AuthenticationScheme, CachePolicy, SilentRequest, TokenRequest};
+use keyward_client::result::{AuthenticationResult, TokenType};
+
+use crate::service::{Caller, Via};
+
+use super::WireError;
+use super::request::read_home_account_id;
+use super::result::{read_source, source};
+
+/// The request as it is written.
+#[derive(Serialize)]
+struct Asking<'a> {
+    client_id: &'a str,
+    authority: &'a str,
+    #[serde(serialize_with = "displayed")]
+    scopes: &'a Scopes,
+    home_account_id: &'a str,
+    #[serde(serialize_with = "displayed")]
+    correlation_id: CorrelationId,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<OnBehalfOf<'a>>,
+}
+
+/// The request as it is read.
+#[derive(Deserialize)]
+pub(crate) struct Asked<'a> {
+    #[serde(borrow)]
+    client_id: Cow<'a, str>,
+    #[serde(borrow)]
+    authority: Cow<'a, str>,
+    #[serde(borrow)]
+    scopes: Cow<'a, str>,
+    #[serde(borrow)]
+    home_account_id: Cow<'a, str>,
+    #[serde(borrow)]
+    correlation_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(crate) request_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    on_behalf_of: Option<OnBehalfOf<'a>>,
+}
+
+/// Whose request a forwarding process passes on.
+#[derive(Deserialize, Serialize)]
+struct OnBehalfOf<'a> {
+    uid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(borrow)]
+    bus_name: Cow<'a, str>,
+}
+
+/// Writes a request in this form. `None`: it says more than this form can.
+pub(crate) fn write(
+    request: &SilentRequest,
+    request_id: &str,
+    on_behalf_of: Option<&Caller>,
+) -> Option<String> {
+    let SilentRequest {
+        token,
+        account: AccountSelector::Home(account),
+        cache: CachePolicy::UseCache,
+    } = request
+    else {
+        return None;
+    };
+    // A redirect URI says nothing to a silent request.
+    let plain = token.scheme == AuthenticationScheme::Bearer
+        && token.claims.is_none()
+        && token.extra_parameters.is_empty();
+    let asking = Asking {
+        client_id: token.client_id.as_str(),
+        authority: &token.authority,
+        scopes: &token.scopes,
+        home_account_id: account.as_str(),
+        correlation_id: token.correlation_id,
+        request_id,
+        on_behalf_of: on_behalf_of.and_then(|caller| match &caller.via {
+            Via::Socket => None,
+            Via::Bus { unique_name } => Some(OnBehalfOf {
+                uid: caller.uid,
+                pid: caller.pid,
+                bus_name: Cow::Borrowed(unique_name),
+            }),
+        }),
+    };
+    plain.then(|| serde_json::to_string(&asking).ok()).flatten()
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the text of a request.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, WireError> {
+        serde_json::from_str(text).map_err(|error| not_understood("request", &error))
+    }
+
+    /// The request.
+    pub(crate) fn request(&self) -> Result<SilentRequest, WireError> {
+        Ok(SilentRequest {
+            token: TokenRequest {
+                client_id: ClientId::parse(&self.client_id)
+                    .map_err(|invalid| WireError::value("client_id", invalid.why))?,
+                authority: self.authority.as_ref().to_owned(),
+                scopes: Scopes::parse(&self.scopes),
+                scheme: AuthenticationScheme::Bearer,
+                claims: None,
+                redirect_uri: None,
+                extra_parameters: std::collections::BTreeMap::new(),
+                correlation_id: CorrelationId::parse(&self.correlation_id)
+                    .ok_or_else(|| WireError::value("correlation_id", "is no GUID"))?,
+            },
+            account: AccountSelector::Home(read_home_account_id(&self.home_account_id)?),
+            cache: CachePolicy::UseCache,
+        })
+    }
+
+    /// The caller on a bus behind `peer`, if the request names one.
+    pub(crate) fn caller(&self, peer: &Caller) -> Result<Option<Caller>, WireError> {
+        let Some(OnBehalfOf { uid, pid, bus_name }) = &self.on_behalf_of else {
+            return Ok(None);
+        };
+        super::caller::behind(peer, u64::from(*uid), *pid, bus_name).map(Some)
+    }
+}
+
+/// The answer: the access token, the ID token or an empty text, and [`About`] as JSON.
+#[derive(Debug, Deserialize, Serialize, Type)]
+pub(crate) struct Answer<'a>(&'a str, &'a str, #[serde(borrow)] Cow<'a, str>);
+
+/// What is to be said about the tokens.
+#[derive(Deserialize, Serialize)]
+struct About<'a> {
+    #[serde(borrow)]
+    scopes: Cow<'a, str>,
+    expires_on: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ext_expires_on: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_on: Option<u64>,
+    #[serde(borrow)]
+    authority: Cow<'a, str>,
+    #[serde(borrow)]
+    token_source: Cow<'a, str>,
+    #[serde(borrow)]
+    binding: Cow<'a, str>,
+    #[serde(borrow)]
+    key_protection: Cow<'a, str>,
+    #[serde(borrow)]
+    home_account_id: Cow<'a, str>,
+    #[serde(borrow)]
+    environment: Cow<'a, str>,
+    #[serde(borrow)]
+    tenant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    local_account_id: Cow<'a, str>,
+    #[serde(borrow)]
+    username: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    given_name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    family_name: Option<Cow<'a, str>>,
+}
+
+impl<'a> Answer<'a> {
+    /// A result in this form.
+    ///
+    /// # Errors
+    ///
+    /// When it is no bearer token: whoever gets it would not know.
+    pub(crate) fn write(result: &'a AuthenticationResult) -> Result<Self, AcquireTokenError> {
+        if result.token_type != TokenType::Bearer {
+            return Err(AcquireTokenError::new(
+                ErrorKind::Unexpected,
+                "the broker has a token of another kind than was asked for",
+            ));
+        }
+        let about = serde_json::to_string(&About::of(result)).map_err(|error| {
+            AcquireTokenError::new(
+                ErrorKind::Unexpected,
+                format!("the answer cannot be written: {error}"),
+            )
+        })?;
+        let id_token = result.id_token.as_ref().map(IdTokenText::expose_secret);
+        Ok(Self(
+            result.access_token.expose_secret(),
+            id_token.unwrap_or_default(),
+            Cow::Owned(about),
+        ))
+    }
+
+    /// The result that was written so, to the request with this correlation id.
+    pub(crate) fn read(
+        &self,
+        correlation_id: CorrelationId,
+    ) -> Result<AuthenticationResult, WireError> {
+        let Self(access_token, id_token, about) = self;
+        let about: About<'_> =
+            serde_json::from_str(about).map_err(|error| not_understood("about", &error))?;
+        Ok(AuthenticationResult {
+            access_token: AccessToken::new((*access_token).to_owned()),
+            token_type: TokenType::Bearer,
+            scopes: Scopes::parse(&about.scopes),
+            expires_on: UnixTime::from_secs(about.expires_on),
+            ext_expires_on: about.ext_expires_on.map(UnixTime::from_secs),
+            refresh_on: about.refresh_on.map(UnixTime::from_secs),
+            id_token: (!id_token.is_empty()).then(|| IdTokenText::new((*id_token).to_owned())),
+            token_source: known("token_source", read_source(&about.token_source))?,
+            binding: known("binding", Binding::parse(&about.binding))?,
+            key_protection: known(
+                "key_protection",
+                KeyProtection::parse(&about.key_protection),
+            )?,
+            account: AccountInfo {
+                home_account_id: read_home_account_id(&about.home_account_id)?,
+                environment: about.environment.into_owned(),
+                tenant_id: about.tenant_id.into_owned(),
+                local_account_id: about.local_account_id.into_owned(),
+                username: about.username.into_owned(),
+                name: about.name.map(Cow::into_owned),
+                given_name: about.given_name.map(Cow::into_owned),
+                family_name: about.family_name.map(Cow::into_owned),
+            },
+            authority: about.authority.into_owned(),
+            dpop_proof: None,
+            correlation_id,
+        })
+    }
+}
+
+impl<'a> About<'a> {
+    fn of(result: &'a AuthenticationResult) -> Self {
+        let account = &result.account;
+        let optional = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
+        Self {
+            scopes: Cow::Owned(result.scopes.to_string()),
+            expires_on: result.expires_on.as_secs(),
+            ext_expires_on: result.ext_expires_on.map(UnixTime::as_secs),
+            refresh_on: result.refresh_on.map(UnixTime::as_secs),
+            authority: Cow::Borrowed(&result.authority),
+            token_source: Cow::Borrowed(source(result.token_source)),
+            binding: Cow::Borrowed(result.binding.as_str()),
+            key_protection: Cow::Borrowed(result.key_protection.as_str()),
+            home_account_id: Cow::Borrowed(account.home_account_id.as_str()),
+            environment: Cow::Borrowed(&account.environment),
+            tenant_id: Cow::Borrowed(&account.tenant_id),
+            local_account_id: Cow::Borrowed(&account.local_account_id),
+            username: Cow::Borrowed(&account.username),
+            name: optional(&account.name),
+            given_name: optional(&account.given_name),
+            family_name: optional(&account.family_name),
+        }
+    }
+}
+
+fn known<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+    value.ok_or_else(|| WireError::value(field, "has a value this version does not know"))
+}
+
+/// The parser's own text may quote what it read; where it stopped may not.
+fn not_understood(what: &'static str, error: &serde_json::Error) -> WireError {
+    let why = match error.classify() {
+        serde_json::error::Category::Data => "lacks a member, or one has another type",
+        _ => "is not JSON",
+    };
+    WireError::value(what, &format!("{why} (column {})", error.column()))
+}
+
+fn displayed<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
