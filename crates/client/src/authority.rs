@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use url::Url;
+use uuid::Uuid;
 
 use keyward_oauth::identifiers::HomeAccountId;
 
@@ -160,7 +161,7 @@ impl AuthorityRules {
         name: &Name,
         used: impl FnOnce(&str) -> Option<Arc<str>>,
     ) -> Option<Authority> {
-        let guid = name.only_segment()?.to_ascii_lowercase();
+        let guid = Uuid::try_parse(name.only_segment()?).ok()?.to_string();
         let tenant = Tenant::Id(guid.clone());
         let configured = self.configured.iter().map(|rule| &rule.authority);
         configured
