@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every check, the end-to-end suite last.
 
+use std::num::NonZero;
+
 use crate::steps::{Outcome, Steps, cargo, must};
 use crate::{layers, notices, setup};
 
@@ -63,9 +65,13 @@ fn binaries() -> Outcome {
 
 /// Tests of what could not be installed are left out, and counted as such in the closing line.
 fn end_to_end() -> Outcome {
-    let mut tests = cargo(&["test", "--workspace", "--test", "e2e"]);
+    // They wait for other processes half of their time.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (2 * processors).to_string();
+    let mut tests = cargo(&["test", "--workspace", "--test", "e2e", "--"]);
+    tests.args(["--test-threads", &threads]);
     if !setup::python::is_installed() {
-        tests.args(["--", "--skip", "msal_python::"]);
+        tests.args(["--skip", "msal_python::"]);
     }
     must(&mut tests)
 }
