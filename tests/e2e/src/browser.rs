@@ -1,6 +1,7 @@
 //! The browser of a login: does what the test decided, and counts how often it was opened.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,8 +21,6 @@ pub enum Choice {
     Cancel,
     /// Never comes back.
     WalkAway,
-    /// Signs in and consents once [`Browser::release`] lets them.
-    AcceptWhenReleased,
 }
 
 impl Choice {
@@ -31,7 +30,6 @@ impl Choice {
             Self::Decline => "decline",
             Self::Cancel => "cancel",
             Self::WalkAway => "walk-away",
-            Self::AcceptWhenReleased => "hold",
         }
     }
 }
@@ -95,11 +93,10 @@ impl Browser {
         self.write("choice", "provider");
     }
 
-    /// Lets the person go on who waits for it, and waits for nobody from now on.
-    pub fn release(&self) {
-        self.does(Choice::Accept);
-        // Opening a pipe waits for its other end.
-        fs::write(self.folder.join("gate"), "go\n").expect("somebody waits at the gate");
+    /// From now on the person signs in and consents only once that is [released](Held::release).
+    pub fn holds(&self) -> Held<'_> {
+        self.write("choice", "hold");
+        Held(self)
     }
 
     /// How often it was opened.
@@ -113,6 +110,32 @@ impl Browser {
         let new = self.folder.join("new");
         fs::write(&new, text).expect("a file can be written");
         fs::rename(new, self.folder.join(file)).expect("a file can be renamed");
+    }
+}
+
+/// A person who waits in front of the browser. Dropped, nobody waits any more.
+#[must_use]
+pub struct Held<'a>(&'a Browser);
+
+impl Held<'_> {
+    /// Lets the person who waits go on, and whoever comes after them.
+    pub fn release(self) {
+        self.0.does(Choice::Accept);
+        // Opening a pipe waits for its other end.
+        fs::write(self.gate(), "go\n").expect("somebody waits at the gate");
+    }
+
+    fn gate(&self) -> PathBuf {
+        self.0.folder.join("gate")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.does(Choice::Accept);
+        // For reading as well, so that it does not wait when nobody does.
+        let gate = fs::File::options().read(true).write(true).open(self.gate());
+        let _ = gate.and_then(|mut gate| gate.write_all(b"go\n"));
     }
 }
 

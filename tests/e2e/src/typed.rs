@@ -98,6 +98,11 @@ impl Typed {
 }
 
 impl TypedError {
+    /// Whether the broker says so, and not the transport.
+    pub fn is_of_the_broker(&self) -> bool {
+        self.kind.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+
     fn read(error: Error) -> Self {
         match error {
             Error::MethodError(name, message, _) => Self {

@@ -108,7 +108,10 @@ fn every_method_of_the_interface_answers_json() {
     }
     for method in ["removeAccount", "signOutSilently"] {
         let asked = json!({"clientId": CLIENT, "account": account});
-        assert!(face.ask(method, &asked).is_object(), "{method}");
+        let answer = face.ask(method, &asked);
+        assert!(error_of(&answer).is_none(), "{method}: {answer}");
+        let left = face.ask("getAccounts", &json!({"clientId": CLIENT}));
+        assert_eq!(left, json!({"accounts": []}), "after {method}");
     }
     assert!(face.ping());
 }
@@ -180,6 +183,11 @@ fn a_flood_is_answered_and_harms_nobody() {
         "client_id": CLIENT, "authority": stack.localhost_authority(Tenant::Oidc),
         "scopes": "User.Read", "force_refresh": true,
     });
+    // So that all of them are there at once.
+    let slow = keyward_dev_authority::Fault::Slow { ms: 2_000 };
+    let token = keyward_dev_authority::Endpoint::Token;
+    let rule = keyward_dev_authority::FaultRule::once(token, slow);
+    stack.authority.fault(rule);
     let outcomes: Vec<_> = thread::scope(|scope| {
         let callers: Vec<_> = (0..200)
             .map(|_| scope.spawn(|| typed.ask("AcquireTokenSilent", &asked)))
@@ -194,7 +202,9 @@ fn a_flood_is_answered_and_harms_nobody() {
             assert_eq!(error.kind, "TooManyRequests", "{error:?}");
         }
     }
-    assert!(outcomes.iter().any(Result::is_ok));
+    let served = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    // One caller may have 64 in flight; who came after those were answered is served, too.
+    assert!((64..200).contains(&served), "{served} were served");
     msal.silent(ALICE).unwrap();
 }
 

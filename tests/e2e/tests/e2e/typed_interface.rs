@@ -196,7 +196,8 @@ fn a_proof_is_made_only_for_a_token_of_the_same_application() {
             "client_id": client, "access_token": token,
             "resource_request_method": "GET", "resource_request_uri": stack.authority.api(),
         });
-        assert!(typed.ask("DpopProof", &asked).is_err(), "for {client}");
+        let error = typed.ask("DpopProof", &asked).unwrap_err();
+        assert_eq!(error.kind, "InvalidRequest", "for {client}: {error:?}");
     }
 }
 
@@ -309,10 +310,10 @@ fn a_caller_that_goes_away_frees_the_screen_for_the_next() {
 #[test]
 fn equal_sign_ins_are_one_sign_in() {
     let stack = Stack::start(Tenant::Oidc);
-    stack.browser.does(Choice::AcceptWhenReleased);
     // The prompt rules out that anybody is answered silently.
     let asked = request(&stack, Tenant::Oidc, json!({"prompt": "login"}));
     let tokens: Vec<Value> = thread::scope(|scope| {
+        let held = stack.browser.holds();
         let callers: Vec<_> = [Typed::over_socket, Typed::over_bus]
             .repeat(3)
             .into_iter()
@@ -325,7 +326,7 @@ fn equal_sign_ins_are_one_sign_in() {
             let joined = logged(&stack, "joined an equal request");
             (joined == 5 && stack.browser.opened() == 1).then_some(())
         });
-        stack.browser.release();
+        held.release();
         answers(callers)
     });
     let distinct: BTreeSet<_> = tokens.iter().map(|t| t["access_token"].as_str()).collect();
@@ -338,7 +339,6 @@ fn equal_sign_ins_are_one_sign_in() {
 #[test]
 fn sign_ins_that_differ_in_anything_wait_for_each_other() {
     let stack = Stack::start(Tenant::Oidc);
-    stack.browser.does(Choice::AcceptWhenReleased);
     let different = [
         json!({"client_id": keyward_e2e::OTHER_CLIENT}),
         json!({"authority": stack.localhost_authority(Tenant::Entra)}),
@@ -347,6 +347,7 @@ fn sign_ins_that_differ_in_anything_wait_for_each_other() {
         json!({"authentication_scheme": "DPoP"}),
     ];
     let tokens: Vec<Value> = thread::scope(|scope| {
+        let held = stack.browser.holds();
         let ask = |more: &Value| {
             let mut asked = request(&stack, Tenant::Oidc, json!({"prompt": "login"}));
             let more = more.as_object().unwrap().clone();
@@ -363,7 +364,7 @@ fn sign_ins_that_differ_in_anything_wait_for_each_other() {
             (logged(&stack, "sign-in queued") == 5).then_some(())
         });
         assert_eq!(stack.browser.opened(), 1, "the others wait");
-        stack.browser.release();
+        held.release();
         answers(std::iter::once(first).chain(others))
     });
     let distinct: BTreeSet<_> = tokens.iter().map(|t| t["access_token"].as_str()).collect();
@@ -448,6 +449,7 @@ fn keywardd_alone_answers_and_says_that_nothing_can_show_a_sign_in() {
     let typed = Typed::over_socket(&stack);
     let asked = request(&stack, Tenant::Oidc, json!({}));
     let error = typed.ask("AcquireTokenInteractive", &asked).unwrap_err();
+    assert_eq!(error.kind, "IncorrectConfiguration", "{error:?}");
     assert!(error.message.contains("sign-in"), "{error:?}");
     assert_eq!(stack.browser.opened(), 0);
 }
