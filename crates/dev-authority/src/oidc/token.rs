@@ -129,7 +129,7 @@ fn proof_error(error: ProofError) -> OAuthError {
     }
 }
 
-/// Whether the access token is bound as well: always in mode `Both`, else if the request says
+/// Whether the access token is bound as well: always in mode `Both`, which gives no others, else if the request says
 /// `token_type=DPoP`.
 fn binds_access_token(
     state: &State,
@@ -151,7 +151,15 @@ fn binds_access_token(
             "token_type=DPoP needs a proof",
         ));
     }
-    Ok(wanted || (proof.is_some() && state.settings().mode == OidcMode::Both))
+    let always = state.settings().mode == OidcMode::Both;
+    if always && proof.is_none() {
+        // As `dpop_bound_access_tokens` has it (RFC 9449 §5.2).
+        return Err(OAuthError::new(
+            "invalid_dpop_proof",
+            "tokens here are bound to a key: a proof is needed",
+        ));
+    }
+    Ok(wanted || always)
 }
 
 /// The successful answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).

@@ -115,6 +115,14 @@ async fn in_mode_both_access_tokens_are_always_bound() {
         claims(next.text("access_token"))["cnf"]["jkt"],
         app.key.as_ref().unwrap().jkt()
     );
+
+    let without_key = App {
+        key: None,
+        ..App::oidc(&running)
+    };
+    let code = without_key.code(&alice(), SCOPE).await;
+    let refused = without_key.redeem(&code, &[]).await;
+    assert_eq!(refused.error(), "invalid_dpop_proof");
 }
 
 #[tokio::test]
