@@ -62,13 +62,15 @@ configuration); on a terminal without one you are shown the address.")]
 
     /// Print an access token. Never prompts.
     ///
-    /// When somebody has to sign in, it says so and exits with 3.
+    /// When somebody has to sign in, it says so and exits with 3. A resource that answers with
+    /// `DPoP-Nonce` wants that nonce in the next proof (RFC 9449 §9): pass it with --nonce.
     #[command(after_help = "\
 Examples:
   keyward token --scope User.Read
   curl -H \"$(keyward token --scope User.Read --header)\" https://graph.microsoft.com/v1.0/me
   keyward token --username alice@contoso.example --json
-  keyward token --dpop GET \"$URL\" --header | curl -H @- \"$URL\"
+  keyward token --dpop GET \"$URL\" --header | curl -iH @- \"$URL\"
+  keyward token --dpop GET \"$URL\" --nonce \"$NONCE\" --header | curl -H @- \"$URL\"
   keyward token --pop GET \"$URL\" --header | curl -H @- \"$URL\"
   keyward token --scope User.Read || keyward login --scope User.Read")]
     Token(TokenArguments),
