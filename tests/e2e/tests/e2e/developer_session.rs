@@ -119,6 +119,21 @@ fn whenever_it_is_told_to_end_nothing_stays_behind() {
     }
 }
 
+#[test]
+fn without_any_bus_and_without_a_daemon_for_one_it_says_what_to_install() {
+    let login = Login::new();
+    programs::install(&login);
+    let mut command = login.command(login.path("bin/keyward-dev"));
+    command.args(["session", "--", "true"]);
+    command.env_remove("DBUS_SESSION_BUS_ADDRESS");
+    command.env("PATH", login.path("bin"));
+    let mut session = Process::start("keyward-dev", &mut command, &login.logs());
+    assert_eq!(session.wait(SOON).code(), Some(1));
+    let said = session.stderr();
+    assert!(said.contains("is the package dbus installed?"), "{said}");
+    assert_empty(&login);
+}
+
 /// How many files and folders there are.
 fn count(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

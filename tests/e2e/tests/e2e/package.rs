@@ -84,6 +84,8 @@ fn the_bus_starts_the_programs_for_the_command_line() {
             Tenant::Entra => "sealed-at-rest",
         };
         assert_eq!(account["binding"], binding);
+        keyward(&stack, &["doctor"]).ok();
+        keyward(&stack, &["config", "check"]).ok();
         keyward(&stack, &["logout"]).ok();
         assert_eq!(keyward(&stack, &["token"]).code, 3);
     });
