@@ -1,5 +1,7 @@
 //! Unmodified msal-node with everything an application may put into a request.
 
+use std::net::TcpListener;
+
 use keyward_e2e::msal::access_token;
 use keyward_e2e::{ALICE, BOB, Msal, Stack, on_both_tenants};
 use keyward_testkit::http;
@@ -54,7 +56,7 @@ fn whatever_else_a_sign_in_asks_for_it_ends_with_a_token() {
             json!({"windowHandle": "efbeadde00000000", "prompt": "login"}),
             json!({"prompt": "login", "claims": "{\"id_token\":{\"auth_time\":{\"essential\":true}}}"}),
             with(&json!({"redirectUri": "http://localhost"})),
-            with(&json!({"redirectUri": "http://localhost:4567/callback"})),
+            with(&json!({"redirectUri": format!("http://localhost:{}/callback", free_port())})),
             with(&json!({"redirectUri": "msal-application://auth"})),
             with(&json!({"correlationId": "c0ffee00-0000-4000-8000-000000000001"})),
             with(&json!({"extraParameters": {"name": "a b&redirect_uri=https://evil.example"}})),
@@ -72,6 +74,12 @@ fn whatever_else_a_sign_in_asks_for_it_ends_with_a_token() {
         assert_eq!(msal.accounts(), [ALICE]);
         assert_eq!(msal.browsers_opened(), 0);
     });
+}
+
+/// A port nobody listens on.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// A sign-in with more in its request.
