@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use keyward_broker_ipc::service::{Caller, Via};
 use keyward_client::account::AccountInfo;
+use keyward_client::binding::Binding;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
 use keyward_client::request::TokenRequest;
@@ -37,7 +38,7 @@ impl Outcome for AuthenticationResult {
             TokenSource::Cache => "cache",
             TokenSource::IdentityProvider => "identity_provider",
         };
-        (Some(source), Some(self.binding.as_str()))
+        (Some(source), self.binding.map(Binding::as_str))
     }
 }
 

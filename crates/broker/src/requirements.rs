@@ -2,7 +2,7 @@
 //! far as that can be known, and once more on what came of it.
 
 use keyward_client::authority::{AuthorityKind, AuthorityRules, DpopPolicy};
-use keyward_client::binding::KeyProtection;
+use keyward_client::binding::{Binding, KeyProtection};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::request::TokenRequest;
 use keyward_client::result::AuthenticationResult;
@@ -53,7 +53,7 @@ impl Requirements {
     /// Refuses a token whose refresh token turned out to be less bound than demanded.
     pub(crate) fn check(&self, result: &AuthenticationResult) -> Result<(), AcquireTokenError> {
         if self.binding.value == RequiredBinding::SenderConstrained
-            && !result.binding.is_sender_constrained()
+            && !result.binding.is_some_and(Binding::is_sender_constrained)
         {
             return Err(self.unbound(&result.authority));
         }

@@ -201,8 +201,8 @@ async fn one_sign_in_lasts_over_restarts_until_sign_out() {
 
     let signed_in = sign_in(&app).await.unwrap();
     assert_eq!(signed_in.account.username, "alice@dev.test");
-    assert_eq!(signed_in.binding, Binding::Dpop);
-    assert_eq!(signed_in.key_protection, KeyProtection::Software);
+    assert_eq!(signed_in.binding, Some(Binding::Dpop));
+    assert_eq!(signed_in.key_protection, Some(KeyProtection::Software));
     assert_eq!(signed_in.token_type, TokenType::Bearer);
     assert_eq!(alice.shown(), 1);
 
@@ -394,7 +394,7 @@ async fn bound_refresh_tokens_can_be_demanded() {
         let app = machine.application(&alice).await;
         let outcome = sign_in(&app).await;
         if tenant == Tenant::Oidc {
-            assert_eq!(outcome.unwrap().binding, Binding::Dpop);
+            assert_eq!(outcome.unwrap().binding, Some(Binding::Dpop));
         } else {
             let error = outcome.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration, "{error}");

@@ -1,7 +1,8 @@
 //! What `--json` prints. Names are those of the library; fields are only ever added.
 
 use keyward::{
-    AccountInfo, AccountStatus, AuthenticationResult, BrokerStatus, KeyProtection, TokenSource,
+    AccountInfo, AccountStatus, AuthenticationResult, Binding, BrokerStatus, KeyProtection,
+    TokenSource,
 };
 use serde::Serialize;
 
@@ -18,8 +19,10 @@ pub struct SignedIn<'a> {
     account: &'a AccountInfo,
     authority: &'a str,
     scopes: Vec<&'a str>,
-    binding: &'static str,
-    key_protection: &'static str,
+    /// Null: this broker does not say.
+    binding: Option<&'static str>,
+    /// Null: this broker does not say.
+    key_protection: Option<&'static str>,
     correlation_id: String,
 }
 
@@ -30,8 +33,8 @@ impl<'a> SignedIn<'a> {
             account: &result.account,
             authority: &result.authority,
             scopes: result.scopes.iter().collect(),
-            binding: result.binding.as_str(),
-            key_protection: result.key_protection.as_str(),
+            binding: result.binding.map(Binding::as_str),
+            key_protection: result.key_protection.map(KeyProtection::as_str),
             correlation_id: result.correlation_id.to_string(),
         }
     }
@@ -74,7 +77,8 @@ pub struct Status<'a> {
     version: &'a str,
     form: &'a str,
     key_protection: Option<&'static str>,
-    accounts: Vec<StatusRow<'a>>,
+    /// Null: this broker does not say who is signed in.
+    accounts: Option<Vec<StatusRow<'a>>>,
     problems: Vec<&'a str>,
 }
 
@@ -96,7 +100,8 @@ impl<'a> Status<'a> {
             version: &status.version,
             form: &status.form,
             key_protection: status.key_protection.map(KeyProtection::as_str),
-            accounts: status.accounts.iter().map(StatusRow::of).collect(),
+            accounts: (!status.is_foreign())
+                .then(|| status.accounts.iter().map(StatusRow::of).collect()),
             problems: status.problems.iter().map(String::as_str).collect(),
         }
     }

@@ -109,10 +109,20 @@ pub struct BrokerStatus {
     pub form: String,
     /// Where new binding keys are made. `None`: this broker does not say.
     pub key_protection: Option<KeyProtection>,
-    /// Every account in the vault.
+    /// Every account in the vault. A foreign broker tells each application its own only, here none.
     pub accounts: Vec<AccountStatus>,
     /// What is wrong with the configuration or the vault, in plain words.
     pub problems: Vec<String>,
+}
+
+impl BrokerStatus {
+    /// The [`form`](Self::form) of somebody else's broker.
+    pub const FOREIGN: &str = "foreign";
+
+    /// Whether this is somebody else's broker, which does not say who is signed in.
+    pub fn is_foreign(&self) -> bool {
+        self.form == Self::FOREIGN
+    }
 }
 
 /// What ties one account to this device.

@@ -105,8 +105,8 @@ impl Shared {
             id_token: hit.id_token.as_ref().map(|token| token.secret.clone()),
             authority: profile.issuer.clone(),
             token_source: source,
-            binding: token.binding,
-            key_protection: token.key_protection,
+            binding: Some(token.binding),
+            key_protection: Some(token.key_protection),
             dpop_proof: None,
             correlation_id: by.correlation_id,
         })

@@ -31,10 +31,11 @@ pub struct AuthenticationResult {
     pub authority: String,
     /// From the cache or from the authority.
     pub token_source: TokenSource,
-    /// What ties the refresh token behind it to this device.
-    pub binding: Binding,
-    /// Where the key of that binding lives.
-    pub key_protection: KeyProtection,
+    /// What ties the refresh token behind it to this device. `None`: this broker does not say.
+    /// Keyward's always does.
+    pub binding: Option<Binding>,
+    /// Where the key of that binding lives. `None`: this broker does not say.
+    pub key_protection: Option<KeyProtection>,
     /// The first DPoP proof, when the request named a target.
     pub dpop_proof: Option<String>,
     /// The request's correlation id.

@@ -11,8 +11,8 @@ use std::env;
 use std::process::ExitCode;
 
 use keyward::{AccountInfo, AcquireTokenError, AuthOptions, AuthenticationResult, BrokerOptions};
-use keyward::{Configuration, InteractiveRequest, NativeBrokerPlugin, PublicClientApplication};
-use keyward::{DEFAULT_AUTHORITY, Scopes, SilentFlowRequest};
+use keyward::{Binding, Configuration, InteractiveRequest, KeyProtection, NativeBrokerPlugin};
+use keyward::{DEFAULT_AUTHORITY, PublicClientApplication, Scopes, SilentFlowRequest};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -51,8 +51,12 @@ async fn run() -> Result<(), AcquireTokenError> {
 
     println!("{}", result.account.username);
     println!("token type    {}", result.token_type.as_str());
-    println!("binding       {}", result.binding);
-    println!("key           {}", result.key_protection);
+    let binding = result.binding.map_or("not said", Binding::as_str);
+    println!("binding       {binding}");
+    let key = result
+        .key_protection
+        .map_or("not said", KeyProtection::as_str);
+    println!("key           {key}");
     println!("expires       {}", result.expires_on);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keyward_client::account::AccountInfo;
+use keyward_client::binding::Binding;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::identifiers::HomeAccountId;
 use keyward_client::oauth::secret::AccessToken;
@@ -106,7 +107,7 @@ impl PublicClientApplication {
     ///         ..Default::default()
     ///     })
     ///     .await?;
-    /// println!("{}: {}", result.account.username, result.binding);
+    /// println!("{}: {:?}", result.account.username, result.binding);
     /// # Ok(())
     /// # }
     /// ```
@@ -308,7 +309,7 @@ fn outcome(
     match &answer {
         Ok(result) => tracing::info!(
             token_type = result.token_type.as_str(),
-            binding = result.binding.as_str(),
+            binding = result.binding.map(Binding::as_str),
             token_source = ?result.token_source,
             "token acquired"
         ),

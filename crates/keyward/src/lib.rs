@@ -27,7 +27,7 @@
 //!         ..Default::default()
 //!     })
 //!     .await?;
-//! println!("{} ({})", result.account.username, result.binding);
+//! println!("{} ({:?})", result.account.username, result.binding);
 //! # Ok(())
 //! # }
 //! ```
@@ -50,7 +50,8 @@
 //! - The sign-in is shown in the browser.
 //! - Results say what ties the refresh token to this device
 //!   ([`binding`](AuthenticationResult::binding)) and where that key lives
-//!   ([`key_protection`](AuthenticationResult::key_protection)).
+//!   ([`key_protection`](AuthenticationResult::key_protection)). Keyward's broker always says;
+//!   somebody else's broker cannot, and both are `None`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

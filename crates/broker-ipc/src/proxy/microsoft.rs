@@ -274,11 +274,12 @@ impl TokenBroker for MicrosoftBroker {
             .await?;
         Ok(BrokerStatus {
             version: reply::version(&reply),
-            form: "foreign".to_owned(),
+            form: BrokerStatus::FOREIGN.to_owned(),
             key_protection: None,
             accounts: Vec::new(),
             problems: vec![
-                "this broker is not Keyward's: it does not say what its tokens are bound to"
+                "this broker is not Keyward's: it does not say what its tokens are bound to, and \
+                 whom it has signed in only to each application"
                     .to_owned(),
             ],
         })

@@ -228,11 +228,11 @@ impl<'a> Answer<'a> {
             refresh_on: about.refresh_on.map(UnixTime::from_secs),
             id_token: (!id_token.is_empty()).then(|| IdTokenText::new((*id_token).to_owned())),
             token_source: known("token_source", read_source(&about.token_source))?,
-            binding: known("binding", Binding::parse(&about.binding))?,
-            key_protection: known(
+            binding: Some(known("binding", Binding::parse(&about.binding))?),
+            key_protection: Some(known(
                 "key_protection",
                 KeyProtection::parse(&about.key_protection),
-            )?,
+            )?),
             account: AccountInfo {
                 home_account_id: read_home_account_id(&about.home_account_id)?,
                 environment: about.environment.into_owned(),
@@ -261,8 +261,9 @@ impl<'a> About<'a> {
             refresh_on: result.refresh_on.map(UnixTime::as_secs),
             authority: Cow::Borrowed(&result.authority),
             token_source: Cow::Borrowed(source(result.token_source)),
-            binding: Cow::Borrowed(result.binding.as_str()),
-            key_protection: Cow::Borrowed(result.key_protection.as_str()),
+            // Keyward's broker always says; whoever reads refuses what does not.
+            binding: Cow::Borrowed(result.binding.map_or("", Binding::as_str)),
+            key_protection: Cow::Borrowed(result.key_protection.map_or("", KeyProtection::as_str)),
             home_account_id: Cow::Borrowed(account.home_account_id.as_str()),
             environment: Cow::Borrowed(&account.environment),
             tenant_id: Cow::Borrowed(&account.tenant_id),

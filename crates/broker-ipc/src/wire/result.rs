@@ -33,8 +33,11 @@ pub(crate) fn write(result: &AuthenticationResult) -> Entries<'_> {
         )
         .text("authority", &result.authority)
         .text("token_source", source(result.token_source))
-        .text("binding", result.binding.as_str())
-        .text("key_protection", result.key_protection.as_str())
+        .maybe_text("binding", result.binding.map(Binding::as_str))
+        .maybe_text(
+            "key_protection",
+            result.key_protection.map(KeyProtection::as_str),
+        )
         .maybe_text("dpop_proof", result.dpop_proof.as_deref())
         .owned_text("correlation_id", result.correlation_id.to_string());
     write_account(&result.account, &mut entries);
@@ -54,8 +57,9 @@ pub(crate) fn read(dict: &Dict<'_>) -> Result<AuthenticationResult, WireError> {
         id_token: dict.owned_text("id_token")?.map(IdTokenText::new),
         authority: dict.require_text("authority")?.to_owned(),
         token_source: known(dict, "token_source", read_source)?,
-        binding: known(dict, "binding", Binding::parse)?,
-        key_protection: known(dict, "key_protection", KeyProtection::parse)?,
+        // Keyward's broker always says.
+        binding: Some(known(dict, "binding", Binding::parse)?),
+        key_protection: Some(known(dict, "key_protection", KeyProtection::parse)?),
         dpop_proof: dict.owned_text("dpop_proof")?,
         correlation_id: known(dict, "correlation_id", CorrelationId::parse)?,
     })

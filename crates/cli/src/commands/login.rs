@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use keyward::{AuthenticationResult, ErrorKind, InteractiveRequest};
+use keyward::{AuthenticationResult, ErrorKind, InteractiveRequest, KeyProtection};
 use keyward_config::Environment;
 use keyward_user_agent::{Launcher, SystemBrowser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,10 +81,15 @@ fn tell(why: &str, url: &Url) {
 }
 
 fn signed_in(result: &AuthenticationResult) -> String {
-    format!(
-        "signed in as {} ({}, key: {})",
-        result.account.username, result.binding, result.key_protection
-    )
+    let who = &result.account.username;
+    let key = result.key_protection.map(KeyProtection::as_str);
+    match result.binding {
+        Some(binding) => {
+            let key = key.unwrap_or("not said by this broker");
+            format!("signed in as {who} ({binding}, key: {key})")
+        }
+        None => format!("signed in as {who} (binding: not said by this broker)"),
+    }
 }
 
 /// Ends when somebody wants us to stop: Ctrl-C, or a supervisor.

@@ -31,7 +31,10 @@ pub async fn run(
         return console.json(&shapes::Status::of(&status));
     }
     console.line(&heading(&status))?;
-    if status.accounts.is_empty() {
+    if status.is_foreign() {
+        console
+            .line("it does not say who is signed in; `keyward accounts` asks as one application")?;
+    } else if status.accounts.is_empty() {
         console.line("nobody is signed in")?;
     } else {
         console.line("")?;
@@ -56,10 +59,11 @@ fn heading(status: &BrokerStatus) -> String {
     let keys = status
         .key_protection
         .map_or("not said", |protection| protection.as_str());
-    format!(
-        "keyward {}, {} form, new keys: {keys}",
-        status.version, status.form
-    )
+    let BrokerStatus { version, form, .. } = status;
+    if status.is_foreign() {
+        return format!("another broker than Keyward's, version {version}, new keys: {keys}");
+    }
+    format!("keyward {version}, {form} form, new keys: {keys}")
 }
 
 fn accounts(status: &BrokerStatus) -> String {

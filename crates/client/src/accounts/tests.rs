@@ -116,7 +116,10 @@ async fn the_weakest_binding_of_an_account_is_the_one_that_is_reported() {
     let mut bound = world.interactive("a");
     bound.token.client_id = client("other");
     bound.token.scheme = crate::request::AuthenticationScheme::Dpop(None);
-    assert_eq!(world.show(bound).await.unwrap().binding, Binding::Dpop);
+    assert_eq!(
+        world.show(bound).await.unwrap().binding,
+        Some(Binding::Dpop)
+    );
     assert_eq!(
         world.engine.status().accounts[0].binding,
         Binding::SealedAtRest

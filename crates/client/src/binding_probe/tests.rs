@@ -23,7 +23,7 @@ async fn a_refresh_token_another_key_cannot_redeem_is_bound() {
         let mut world = world(Binds::RefreshTokens).await;
         world.authority.state().rotates = rotates;
         let result = world.sign_in("alice").await.unwrap();
-        assert_eq!(result.binding, Binding::Dpop);
+        assert_eq!(result.binding, Some(Binding::Dpop));
         assert_eq!(
             world.authority.posts(),
             3,
@@ -35,7 +35,7 @@ async fn a_refresh_token_another_key_cannot_redeem_is_bound() {
         world.restart().await;
         assert_eq!(
             world.token("a").await.unwrap().binding,
-            Binding::Dpop,
+            Some(Binding::Dpop),
             "remembered"
         );
         assert_eq!(world.authority.posts(), 4, "and not tried again");
@@ -48,7 +48,7 @@ async fn a_refresh_token_any_key_redeems_is_not() {
         let world = world(Binds::Pretends).await;
         world.authority.state().rotates = rotates;
         let result = world.sign_in("alice").await.unwrap();
-        assert_eq!(result.binding, Binding::SealedAtRest);
+        assert_eq!(result.binding, Some(Binding::SealedAtRest));
         settled(&world, 1).await;
         let mut forced = world.silent("a");
         forced.cache = CachePolicy::ForceRefresh;
@@ -57,7 +57,7 @@ async fn a_refresh_token_any_key_redeems_is_not() {
             .silent(forced)
             .await
             .expect("its successor was kept");
-        assert_eq!(renewed.binding, Binding::SealedAtRest);
+        assert_eq!(renewed.binding, Some(Binding::SealedAtRest));
     }
 }
 
@@ -75,7 +75,7 @@ async fn a_trial_that_shows_nothing_promises_nothing() {
         gate.add_permits(10);
     };
     let (result, ()) = tokio::join!(sign_in, script);
-    assert_eq!(result.unwrap().binding, Binding::SealedAtRest);
+    assert_eq!(result.unwrap().binding, Some(Binding::SealedAtRest));
     settled(&world, 1).await;
     world.expire();
     world.token("a").await.unwrap();
@@ -101,6 +101,6 @@ async fn a_dpop_answer_needs_no_trial() {
     let mut request = world.interactive("a");
     request.token.scheme = crate::request::AuthenticationScheme::Dpop(None);
     let result = world.show(request).await.unwrap();
-    assert_eq!(result.binding, Binding::Dpop);
+    assert_eq!(result.binding, Some(Binding::Dpop));
     assert_eq!(world.authority.posts(), 1);
 }

@@ -161,7 +161,7 @@ async fn a_bearer_caller_never_gets_a_bound_token_and_the_grant_lives_on() {
     let result = world.engine.silent(request).await.unwrap();
     assert_eq!(
         (result.token_type, result.binding),
-        (TokenType::Dpop, Binding::Dpop)
+        (TokenType::Dpop, Some(Binding::Dpop))
     );
 }
 
@@ -174,7 +174,7 @@ async fn a_bound_token_is_asked_for_and_a_bearer_one_is_not_taken_for_it() {
     assert_eq!(world.authority.last_form()["token_type"], "DPoP");
     assert_eq!(
         (result.token_type, result.binding),
-        (TokenType::Dpop, Binding::Dpop)
+        (TokenType::Dpop, Some(Binding::Dpop))
     );
 
     world.expire();

@@ -21,7 +21,7 @@ async fn a_fresh_token_answers_without_the_authority() {
     assert_eq!(result.account.username, "alice@dev.test");
     assert_eq!(result.account.environment, "idp.example");
     assert_eq!(result.authority, ISSUER);
-    assert_eq!(result.key_protection, KeyProtection::Software);
+    assert_eq!(result.key_protection, Some(KeyProtection::Software));
     assert!(result.id_token.is_some());
     assert_eq!(world.authority.posts(), before);
 }
@@ -172,14 +172,14 @@ async fn a_bound_refresh_token_is_reported_so_and_a_plain_one_is_not() {
     let world = World::openid(Binds::Nothing).await.signed_in().await;
     assert_eq!(
         world.token("a").await.unwrap().binding,
-        Binding::SealedAtRest
+        Some(Binding::SealedAtRest)
     );
     assert_eq!(world.keys.count(), 0, "no key where nothing is bound");
     let world = World::openid(Binds::RefreshTokens).await.signed_in().await;
     let unproven = world.token("a").await.unwrap().binding;
     assert_eq!(
         unproven,
-        Binding::SealedAtRest,
+        Some(Binding::SealedAtRest),
         "never promise more than holds"
     );
 }

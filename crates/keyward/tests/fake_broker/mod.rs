@@ -94,8 +94,8 @@ impl FakeBroker {
             id_token: None,
             authority: request.authority,
             token_source: source,
-            binding: Binding::Dpop,
-            key_protection: KeyProtection::Software,
+            binding: Some(Binding::Dpop),
+            key_protection: Some(KeyProtection::Software),
             dpop_proof,
             correlation_id: request.correlation_id,
         }

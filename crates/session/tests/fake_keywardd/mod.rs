@@ -123,8 +123,8 @@ fn token(request: &TokenRequest) -> AuthenticationResult {
         id_token: None,
         authority: "https://idp.example".to_owned(),
         token_source: TokenSource::Cache,
-        binding: Binding::Dpop,
-        key_protection: KeyProtection::Software,
+        binding: Some(Binding::Dpop),
+        key_protection: Some(KeyProtection::Software),
         dpop_proof: None,
         correlation_id: request.correlation_id,
     }

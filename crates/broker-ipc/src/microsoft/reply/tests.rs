@@ -33,8 +33,8 @@ fn result(id_token: Option<String>) -> AuthenticationResult {
         id_token: id_token.map(IdTokenText::new),
         authority: "https://idp.example".to_owned(),
         token_source: TokenSource::Cache,
-        binding: Binding::Dpop,
-        key_protection: KeyProtection::Software,
+        binding: Some(Binding::Dpop),
+        key_protection: Some(KeyProtection::Software),
         dpop_proof: None,
         correlation_id: CorrelationId::from_random([1; 16]),
     }

@@ -5,7 +5,6 @@ use serde::Deserialize;
 use url::Url;
 
 use keyward_client::account::AccountInfo;
-use keyward_client::binding::{Binding, KeyProtection};
 use keyward_client::error::{AcquireTokenError, AuthorityError, ErrorKind};
 use keyward_client::oauth::identifiers::HomeAccountId;
 use keyward_client::oauth::scope::Scopes;
@@ -112,9 +111,9 @@ pub(super) fn token(
         id_token: response.id_token.owned().map(IdTokenText::new),
         authority: asked.authority.clone(),
         token_source: TokenSource::IdentityProvider,
-        // It does not say, and we never promise more than is known to hold.
-        binding: Binding::SealedAtRest,
-        key_protection: KeyProtection::Software,
+        // The contract has no place for it, and whatever we made up could be wrong either way.
+        binding: None,
+        key_protection: None,
         dpop_proof: None,
         correlation_id: asked.correlation_id,
     })

@@ -54,7 +54,7 @@ async fn a_bound_answer_is_an_error_for_a_bearer_caller_and_costs_no_second_sign
         (result.token_type, result.token_source),
         (TokenType::Dpop, TokenSource::Cache)
     );
-    assert_eq!(result.binding, Binding::Dpop);
+    assert_eq!(result.binding, Some(Binding::Dpop));
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ fn a_reply_of_microsofts_broker_is_understood() {
     assert_eq!(result.account.username, "alice@x");
     assert_eq!(result.account.environment, "login.microsoftonline.com");
     assert!(result.scopes.contains("openid"));
+    // It may be bound to a TPM, or to nothing: nobody here knows.
+    assert_eq!((result.binding, result.key_protection), (None, None));
 }
 
 #[test]
