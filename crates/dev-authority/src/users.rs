@@ -21,7 +21,8 @@ pub const MALLORY: &str = "mallory@dev.test";
 /// Everybody's password.
 pub const PASSWORD: &str = "pw";
 
-/// The home tenant of [`GUEST`].
+/// The home tenant of [`GUEST`], which nobody serves.
+pub const PARTNER_TENANT: &str = "99999999-8888-7777-6666-555555555555";
 const PARTNER_TENANT_ID: Uuid = uuid!("99999999-8888-7777-6666-555555555555");
 
 /// How many users there can be; the sign-up page adds some.

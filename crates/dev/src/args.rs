@@ -66,6 +66,10 @@ pub struct SessionArguments {
     /// Who fills in the sign-in pages.
     #[arg(long, value_enum, default_value_t = SignIn::Auto)]
     pub sign_in: SignIn,
+    /// Port of the authority. By default one that is this user's own, if it is free: Microsoft's
+    /// runtime keeps accounts and tokens for longer than a session, and so they stay good.
+    #[arg(long)]
+    pub port: Option<u16>,
     /// Take the broker's names on the current session bus even if another broker may own them.
     #[arg(long)]
     pub take_over: bool,
@@ -138,6 +142,9 @@ pub struct AuthorityArguments {
     /// What the OpenID tenant binds to the proof key.
     #[arg(long, value_enum, default_value_t = Bind::RefreshToken)]
     pub bind: Bind,
+    /// Accept signed HTTP requests at the demo API only with a nonce it gave out.
+    #[arg(long)]
+    pub require_pop_nonce: bool,
     /// Know only this client id (repeatable). Without it every GUID is a public client.
     #[arg(long = "client", value_name = "CLIENT_ID")]
     pub clients: Vec<String>,

@@ -21,11 +21,15 @@ pub async fn run(arguments: &AuthorityArguments) -> Result<ExitCode, DevError> {
         Bind::RefreshToken => OidcMode::RefreshTokenOnly,
         Bind::Both => OidcMode::Both,
     };
-    let running = Authority::builder()
+    let mut authority = Authority::builder()
         .port(arguments.port)
         .mode(mode)
         .strict_clients(arguments.clients.clone())
-        .kept_keys(kept::keys())
+        .kept_keys(kept::keys());
+    if arguments.require_pop_nonce {
+        authority = authority.require_pop_nonce();
+    }
+    let running = authority
         .start()
         .await
         .map_err(DevError::io("start the authority"))?;
@@ -54,14 +58,17 @@ pub async fn start() -> Result<Running, DevError> {
 }
 
 /// Starts an authority inside this process that is the one of the last session again, as far as
-/// anybody can tell who kept an access token or an account of it.
+/// anybody can tell who kept an access token or an account of it. On `port`, or this user's own.
 ///
 /// # Errors
 ///
 /// When it cannot listen.
-pub async fn start_again() -> Result<Running, DevError> {
-    Authority::builder()
-        .preferred_port(kept::port())
+pub async fn start_again(port: Option<u16>) -> Result<Running, DevError> {
+    let authority = match port {
+        Some(port) => Authority::builder().port(port),
+        None => Authority::builder().preferred_port(kept::port()),
+    };
+    authority
         .kept_keys(kept::keys())
         .start()
         .await

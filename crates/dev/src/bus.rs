@@ -1,6 +1,7 @@
 //! The session bus the broker's names are on: the current one, or a private one where there is
 //! none.
 
+use std::io::{self, Write as _};
 use std::process::Stdio;
 
 use keyward_broker_ipc::address::BusAddress;
@@ -45,11 +46,15 @@ impl Bus {
         })
     }
 
-    /// A private bus, said aloud: no Secret Service is on it, and Microsoft's runtime keeps its
-    /// accounts there.
+    /// A private bus, said aloud: nothing of the user's session is on it.
     async fn instead_of(reason: &str, place: &Place) -> Result<Self, DevError> {
-        eprintln!("keyward-dev: {reason}; using a private bus (without a Secret Service)");
+        let _ = writeln!(io::stderr(), "keyward-dev: {reason}; using a private one");
         Self::private(place).await
+    }
+
+    /// Whether the bus is one of our own.
+    pub fn is_private(&self) -> bool {
+        self.daemon.is_some()
     }
 
     /// Checks that the broker's names belong to this process.
@@ -157,7 +162,7 @@ fn free(owners: &Owners, activatable: &[&str]) -> Result<(), DevError> {
         };
         return Err(DevError::Environment(format!(
             "{taken} on this session bus; run in a private bus (dbus-run-session -- \
-             keyward-dev session …), or pass --take-over"
+             keyward-dev session …), or pass --take-over, for a broker that lets itself be replaced"
         )));
     }
     Ok(())

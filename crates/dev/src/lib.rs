@@ -21,6 +21,7 @@ pub mod bus;
 pub mod command;
 pub mod demo;
 pub mod kept;
+pub mod keyring;
 pub mod mapping;
 pub mod place;
 pub mod process;

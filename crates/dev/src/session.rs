@@ -1,16 +1,19 @@
 //! `keyward-dev session`: an authority and a broker for the life of one command.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use keyward_config::AuthorityKind;
 use keyward_dev_authority::Running;
+use keyward_dev_authority::users::PARTNER_TENANT;
 
 use crate::DevError;
 use crate::args::{SessionArguments, SignIn, Tenant};
 use crate::authority;
 use crate::bus::Bus;
 use crate::command;
+use crate::keyring::Keyring;
 use crate::mapping::{self, Mapping};
 use crate::place::Place;
 use crate::process::Process;
@@ -47,6 +50,7 @@ pub async fn run(arguments: &SessionArguments) -> Result<ExitCode, DevError> {
 struct Stage {
     authority: Running,
     bus: Bus,
+    keyring: Option<Keyring>,
     keywardd: Process,
     session: Process,
     // Last, so that the folder goes after what lives in it.
@@ -56,9 +60,14 @@ struct Stage {
 impl Stage {
     async fn set(arguments: &SessionArguments) -> Result<Self, DevError> {
         let place = Place::create()?;
-        let authority = authority::start_again().await?;
+        let authority = authority::start_again(arguments.port).await?;
         place.write_config(&configuration(&place, arguments))?;
         let bus = Bus::current_or_private(&place, arguments.take_over).await?;
+        let keyring = if bus.is_private() {
+            keyring(&place, &bus).await
+        } else {
+            None
+        };
 
         let mut environment = broker_environment(&place);
         environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.address().into()));
@@ -75,6 +84,7 @@ impl Stage {
         Ok(Self {
             authority,
             bus,
+            keyring,
             keywardd,
             session,
             place,
@@ -95,8 +105,25 @@ impl Stage {
     async fn clear(self) {
         self.session.stop().await;
         self.keywardd.stop().await;
+        if let Some(keyring) = self.keyring {
+            keyring.stop().await;
+        }
         self.bus.stop().await;
         self.authority.shutdown().await;
+    }
+}
+
+/// A keyring for a private bus. All but Microsoft's runtime does without.
+async fn keyring(place: &Place, bus: &Bus) -> Option<Keyring> {
+    match Keyring::start(place, bus.address()).await {
+        Ok(keyring) => Some(keyring),
+        Err(why) => {
+            let _ = writeln!(
+                io::stderr(),
+                "keyward-dev: no Secret Service ({why}): Microsoft's runtime will find no accounts"
+            );
+            None
+        }
     }
 }
 
@@ -170,6 +197,12 @@ fn mappings(authority: &Running, chosen: Tenant) -> Vec<Mapping> {
                 Tenant::Oidc => AuthorityKind::Oidc,
                 Tenant::Entra => AuthorityKind::Entra,
             };
+            if tenant == chosen && kind == AuthorityKind::Entra {
+                // Where Microsoft's runtime asks for a guest's tokens: at home.
+                names.push(format!(
+                    "https://login.microsoftonline.com/{PARTNER_TENANT}"
+                ));
+            }
             Mapping {
                 names,
                 issuer: authority::issuer(authority, tenant),
