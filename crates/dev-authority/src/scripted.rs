@@ -20,6 +20,9 @@ use url::Url;
 
 use crate::pages::{Form, Page};
 
+/// What a page names when the password is wrong, in either tenant.
+const WRONG_PASSWORD: [&str; 2] = ["AADSTS50126", "wrong_password"];
+
 /// A person who signs in.
 #[derive(Clone)]
 pub struct Person {
@@ -120,7 +123,8 @@ impl Person {
         self
     }
 
-    /// The password to change to, where one must be changed.
+    /// The password to change to, where one must be changed; also the one to try where the other is
+    /// wrong, because it was changed before.
     #[must_use]
     pub fn with_new_password(mut self, new_password: impl Into<String>) -> Self {
         self.new_password = Some(new_password.into());
@@ -151,6 +155,9 @@ impl Person {
         }
         // That a password must be changed is no refusal where it can be changed.
         match page.error {
+            Some(error) if WRONG_PASSWORD.contains(&error.as_str()) => {
+                return self.try_the_other(page.form, page.name, error);
+            }
             Some(error) if page.name != "change-password" || error == "unfit_password" => {
                 return Err(Stuck::Refused {
                     page: page.name,
@@ -171,6 +178,20 @@ impl Person {
             return Ok(submit(&form, "action", "cancel"));
         }
         self.fill_in(&page.name, form)
+    }
+
+    /// Types the new password where the old one is wrong.
+    fn try_the_other(
+        &self,
+        form: Option<Form>,
+        page: String,
+        error: String,
+    ) -> Result<Reply, Stuck> {
+        let mut form = form.ok_or_else(|| Stuck::Unknown(page.clone()))?;
+        match &self.new_password {
+            Some(new) if form.fill("passwd", new) => Ok(submit(&form, "action", "signin")),
+            _ => Err(Stuck::Refused { page, error }),
+        }
     }
 
     fn fill_in(&self, page: &str, mut form: Form) -> Result<Reply, Stuck> {
