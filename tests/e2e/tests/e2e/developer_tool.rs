@@ -1,6 +1,9 @@
 //! `keyward-dev`: the demo, private sessions for other people's tests, the authority by itself.
 
+use std::net::TcpListener;
+
 use keyward_e2e::private_session::Desktop;
+use keyward_e2e::programs::node_folder;
 use keyward_e2e::{ALICE, BOB, SOON, on_both_tenants};
 use keyward_testkit::{Login, Process, http};
 use serde_json::{Value, json};
@@ -15,6 +18,11 @@ fn bare(arguments: &[&str]) -> (Login, Process) {
         .env_remove("DBUS_SESSION_BUS_ADDRESS");
     let process = Process::start("keyward-dev", &mut command, &login.logs());
     (login, process)
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 #[test]
@@ -79,6 +87,83 @@ fn a_session_exports_what_its_command_needs() {
         assert_eq!(tid, guid);
         assert!(environment["KEYWARD_DEV_MAPPING"].is_null());
     });
+}
+
+#[test]
+fn what_the_keyring_kept_of_one_session_is_good_in_the_next() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        // Other tests' sessions may have the port that is this user's own.
+        let port = free_port().to_string();
+        for how in ["interactive", "silent"] {
+            let options = ["--tenant", tenant.name(), "--port", &port];
+            let said = desktop.session(&options, "node $NODE/brokered-cli.mjs");
+            assert_eq!(said[0]["how"], how);
+            assert_eq!(said[0]["status"], 200, "{said:?}");
+            assert_eq!(said[0]["me"]["preferred_username"], ALICE);
+        }
+    });
+}
+
+#[test]
+fn a_test_user_who_is_refused_leaves_and_the_application_hears_of_it() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        let options = ["--tenant", tenant.name(), "--user", "mallory@dev.test"];
+        let script = "status=0; keyward login >&2 || status=$?; echo $status";
+        assert_eq!(desktop.session(&options, script), [json!(6)]);
+    });
+}
+
+#[test]
+fn who_had_to_change_the_password_signs_in_with_the_new_one() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        let options = ["--tenant", tenant.name(), "--user", "carol@dev.test"];
+        let script = "for again in 1 2; do keyward login --prompt login --json; done";
+        let said = desktop.session(&options, script);
+        assert_eq!(said.len(), 2);
+        for login in said {
+            assert_eq!(login["account"]["username"], "carol@dev.test");
+        }
+    });
+}
+
+#[test]
+fn a_guest_stays_signed_in() {
+    let desktop = Desktop::start();
+    let options = ["--tenant", "entra", "--user", "guest@partner.test"];
+    let said = desktop.session(&options, "node $NODE/snippet.mjs");
+    assert_eq!(said[0]["silent"], "guest@partner.test");
+}
+
+#[test]
+fn without_a_session_bus_microsofts_client_has_a_keyring_of_the_sessions_own() {
+    on_both_tenants(|tenant| {
+        let (_login, mut session) = bare(&[
+            "session",
+            "--tenant",
+            tenant.name(),
+            "--",
+            "node",
+            node_folder().join("snippet.mjs").to_str().unwrap(),
+        ]);
+        let status = session.wait(SOON * 2);
+        assert!(status.success(), "{}", session.output());
+        let said: Value = serde_json::from_str(&session.stdout()).unwrap();
+        assert_eq!(said["silent"], ALICE);
+        assert_eq!(said["fromPlatformBroker"], true);
+    });
+}
+
+#[test]
+fn a_session_asks_no_cloud_about_a_tenant_it_does_not_have() {
+    let desktop = Desktop::start();
+    let script = "status=0; keyward login >&2 \
+                  --authority https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad \
+                  || status=$?; echo $status";
+    // Untrusted, and not unreachable.
+    assert_eq!(desktop.session(&[], script), [json!(12)]);
 }
 
 #[test]
