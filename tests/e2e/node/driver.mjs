@@ -72,7 +72,11 @@ const token = (result) => ({
 });
 
 const verbs = {
-    about: async () => ({ process: process.pid, available: plugin.isBrokerAvailable }),
+    about: async () => ({
+        process: process.pid,
+        available: plugin.isBrokerAvailable,
+        api: process.env.KEYWARD_DEV_API,
+    }),
     interactive: async (asked) => token(await application(asked.clientId, asked.authority).acquireTokenInteractive({
         ...request(asked),
         openBrowser,

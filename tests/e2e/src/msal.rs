@@ -1,8 +1,12 @@
 //! Unmodified msal-node with Microsoft's broker plugin, driven line by line (`node/driver.mjs`).
 
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
 use keyward_testkit::Dialogue;
 use serde_json::{Value, json};
 
+use crate::private_session::Desktop;
 use crate::stack::Stack;
 use crate::{CLIENT, SOON, programs};
 
@@ -40,16 +44,38 @@ impl Msal {
 
     fn start_for(stack: &Stack, authority: Option<&str>) -> Self {
         let mut command = stack.command("node");
-        command.arg(programs::node_folder().join("driver.mjs"));
-        command.env("CLIENT_ID", CLIENT);
         if let Some(authority) = authority {
             command.env("AUTHORITY", authority);
         }
+        Self::run(&mut command, &stack.login.logs())
+    }
+
+    /// Starts a program inside `keyward-dev session` with these options.
+    pub fn in_session(desktop: &Desktop, options: &[&str]) -> Self {
+        let mut command = desktop.command();
+        command.arg("session").args(options).args(["--", "node"]);
+        Self::run(&mut command, &desktop.login.logs())
+    }
+
+    fn run(command: &mut Command, logs: &Path) -> Self {
+        command.arg(programs::node_folder().join("driver.mjs"));
+        command.env("CLIENT_ID", CLIENT);
         Self {
-            dialogue: Dialogue::start("node", &mut command, &stack.login.logs()),
+            dialogue: Dialogue::start("node", command, logs),
             questions: 0,
             browsers_opened: 0,
         }
+    }
+
+    /// Lets the program end, and with it the session it runs in.
+    pub fn end(self) -> ExitStatus {
+        self.dialogue.close(SOON)
+    }
+
+    /// The API of the session it runs in.
+    pub fn api(&mut self) -> String {
+        let api = self.about()["api"].take();
+        api.as_str().expect("it runs in a session").to_owned()
     }
 
     /// Asks for one thing; see `verbs` of the program.

@@ -66,7 +66,8 @@ impl Desktop {
             .collect()
     }
 
-    fn command(&self) -> Command {
+    /// `keyward-dev`, not started.
+    pub fn command(&self) -> Command {
         let mut command = self.login.command(self.login.path("bin/keyward-dev"));
         command.env("BROWSER", self.browser.program());
         command

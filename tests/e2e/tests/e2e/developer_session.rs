@@ -167,7 +167,7 @@ struct Session {
 
 /// What a session consists of.
 struct Parts {
-    processes: [(&'static str, u32); 4],
+    processes: [(&'static str, u32); 5],
     folder: PathBuf,
 }
 
@@ -190,12 +190,14 @@ impl Session {
         let bus = address.strip_prefix("unix:path=").unwrap();
         let bus = bus.split(',').next().unwrap();
         let socket = PathBuf::from(socket);
-        let session = Caller::to_bus(address).owner_process(MICROSOFT_NAME);
+        let caller = Caller::to_bus(address);
+        let owner = |name: &str| caller.owner_process(name).expect("somebody owns the name");
         let parts = Parts {
             processes: [
                 ("the command", command.parse().unwrap()),
                 ("keywardd", listener(&socket).unwrap()),
-                ("keyward-session", session.unwrap()),
+                ("keyward-session", owner(MICROSOFT_NAME)),
+                ("gnome-keyring-daemon", owner("org.freedesktop.secrets")),
                 ("dbus-daemon", listener(bus.as_ref()).unwrap()),
             ],
             folder: socket.ancestors().nth(2).unwrap().to_owned(),

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use keyward_e2e::browser::Choice;
 use keyward_e2e::msal::access_token;
 use keyward_e2e::private_session::Desktop;
+use keyward_e2e::stack::MICROSOFT_NAME;
 use keyward_e2e::{ALICE, BOB, Msal, OTHER_CLIENT, SOON, Stack, Tenant, on_both_tenants, payload};
 use keyward_testkit::http::{self, Response};
 use keyward_testkit::process::{Signal, runs, signal};
 use keyward_testkit::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn the_documented_snippet_runs_unchanged_in_a_private_session() {
@@ -36,6 +37,50 @@ fn the_brokered_command_line_sample_signs_in_once_and_is_silent_afterwards() {
             assert_eq!(run["me"]["preferred_username"], ALICE, "{run}");
             assert_eq!(run["me"]["scheme"], "Bearer", "{run}");
         }
+    });
+}
+
+#[test]
+fn a_program_under_test_does_everything_in_a_private_session() {
+    on_both_tenants(|tenant| {
+        let desktop = Desktop::start();
+        let mut msal = Msal::in_session(&desktop, &["--tenant", tenant.name()]);
+        assert!(msal.is_broker_available());
+        let api = msal.api();
+        let whose = |token: &Value| {
+            let header = format!("Bearer {}", access_token(token));
+            let answer = http::get(&api, &[("Authorization", &header)]).unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.json()["preferred_username"].clone()
+        };
+        assert_eq!(whose(&msal.sign_in()), ALICE);
+        assert_eq!(whose(&msal.silent(ALICE).unwrap()), ALICE);
+        assert_eq!(whose(&msal.renew(ALICE, "claims").unwrap()), ALICE);
+        let asked = json!({"loginHint": BOB});
+        assert_eq!(whose(&msal.ask("interactive", asked).unwrap()), BOB);
+        let mut accounts = msal.accounts();
+        accounts.sort();
+        assert_eq!(accounts, [ALICE, BOB]);
+
+        let pop = json!({"method": "GET", "uri": api, "nonce": pop_nonce(&api)});
+        let signed = msal
+            .ask("silent", json!({"user": BOB, "pop": pop}))
+            .unwrap();
+        let answer = present(&api, "GET", access_token(&signed));
+        assert_eq!(answer.json()["preferred_username"], BOB, "{answer:?}");
+        assert_eq!(present(&api, "GET", access_token(&signed)).status, 401);
+
+        msal.ask("signOut", json!({"user": ALICE})).unwrap();
+        assert_eq!(msal.silent(ALICE).unwrap_err().status, "AccountUnusable");
+        assert_eq!(whose(&msal.renew(BOB, "alice is gone").unwrap()), BOB);
+        let asked = json!({"prompt": "select_account"});
+        assert_eq!(whose(&msal.ask("interactive", asked).unwrap()), ALICE);
+        assert_eq!(whose(&msal.renew(ALICE, "back").unwrap()), ALICE);
+
+        assert_eq!(msal.browsers_opened(), 0);
+        assert_eq!(desktop.browser.opened(), 0, "auto opens no window");
+        assert!(msal.end().success());
+        assert!(!desktop.bus.connect().has_owner(MICROSOFT_NAME));
     });
 }
 
