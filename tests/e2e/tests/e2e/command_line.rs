@@ -3,6 +3,7 @@
 use keyward_e2e::cli::{Run, keyward};
 use keyward_e2e::{ALICE, BOB, Stack, Tenant};
 use keyward_testkit::http;
+use serde_json::json;
 
 /// Sends the header lines `keyward token --header` printed.
 fn call(stack: &Stack, method: &str, printed: &str) -> u16 {
@@ -127,8 +128,18 @@ fn without_a_broker_the_command_line_says_so_and_how_to_mend_it() {
 fn with_everything_in_place_the_doctor_finds_nothing_wrong() {
     let stack = Stack::start(Tenant::Oidc);
     keyward(&stack, &["login"]).ok();
-    let doctor = keyward(&stack, &["doctor", "--json"]).ok();
-    assert!(doctor.json().is_object(), "{doctor:#?}");
+    let report = keyward(&stack, &["doctor", "--json"]).ok().json();
+    let checks = report["checks"].as_array().unwrap();
+    let names: Vec<_> = checks.iter().map(|check| &check["name"]).collect();
+    for part in ["configuration", "broker socket", "vault", "session bus"] {
+        assert!(
+            names.contains(&&json!(part)),
+            "{part} was not looked at: {names:?}"
+        );
+    }
+    for check in checks {
+        assert_eq!(check["state"], "ok", "{check}");
+    }
 }
 
 #[test]

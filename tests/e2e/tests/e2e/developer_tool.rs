@@ -30,10 +30,18 @@ fn the_demo_tells_the_whole_story_without_bus_display_or_keyring() {
     let (_login, mut demo) = bare(&["demo"]);
     let status = demo.wait(SOON * 2);
     assert!(status.success(), "{}", demo.output());
-    let told = demo.stdout().to_lowercase();
-    for part in ["alice", "dpop", "pop", "refused"] {
-        assert!(told.contains(part), "nothing about {part}:\n{told}");
+    let told = demo.stdout();
+    for part in [
+        "the API knows alice@dev.test (DPoP",
+        "the API knows alice@dev.test (PoP",
+        "alice@dev.test  refresh token sender-constrained:dpop, key in software",
+        "opened on another device: refused",
+        "and alice@dev.test is still signed in",
+    ] {
+        assert!(told.contains(part), "not told: {part}\n{told}");
     }
+    assert_eq!(told.matches(": refused").count(), 8, "{told}");
+    assert!(told.ends_with("\nEverything held\n"), "{told}");
 }
 
 #[test]
