@@ -46,7 +46,8 @@ pub(crate) struct Open {
     pub(crate) engine: Engine,
     pub(crate) requirements: Requirements,
     pub(crate) key_protection: KeyProtection,
-    problems: Vec<String>,
+    /// The configuration in force. Only a restart puts another one in its place.
+    config: Config,
 }
 
 impl Holdings {
@@ -82,7 +83,10 @@ impl Holdings {
         match self.get().await {
             Ok(open) => {
                 let mut status = open.engine.status();
-                status.problems.extend(open.problems.iter().cloned());
+                status
+                    .problems
+                    .extend(open.config.warnings().iter().cloned());
+                status.outdated = self.outdated(&open.config);
                 status
             }
             Err(error) => BrokerStatus {
@@ -91,8 +95,31 @@ impl Holdings {
                 key_protection: None,
                 accounts: Vec::new(),
                 problems: vec![error.message().to_owned()],
+                outdated: None,
             },
         }
+    }
+
+    /// What to say if the files have changed since they were read: above all, a demand that was
+    /// added is not met before a restart.
+    fn outdated(&self, in_force: &Config) -> Option<String> {
+        let written = keyward_config::load(&self.options.environment, self.options.permit);
+        let what = match written {
+            Ok(written) => {
+                let changed = in_force.changes_for_broker(&written);
+                if changed.is_empty() {
+                    return None;
+                }
+                format!("has changed ({})", changed.join(", "))
+            }
+            Err(error) => format!("has changed and cannot be used any more ({error})"),
+        };
+        let pid = std::process::id();
+        Some(format!(
+            "the configuration {what}, but keywardd runs with the one it started with: restart it \
+             with `systemctl --user restart keywardd`, or end process {pid}; it starts again when \
+             it is needed"
+        ))
     }
 
     /// Ready when these holdings are dropped and nothing works with them any more: tasks of the
@@ -169,7 +196,7 @@ async fn open(
         engine,
         requirements: Requirements::new(&config, authorities),
         key_protection,
-        problems: config.warnings().to_vec(),
+        config,
     }))
 }
 

@@ -407,6 +407,34 @@ async fn bound_refresh_tokens_can_be_demanded() {
 }
 
 #[tokio::test]
+async fn a_demand_that_is_not_in_force_before_a_restart_is_named() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let outdated = async || app.status().await.unwrap().outdated;
+    assert_eq!(outdated().await, None);
+    let config = machine.dir.path().join("config.toml");
+    for (text, why) in [
+        (
+            "require_binding = \"sender-constrained\"\n",
+            "(require_binding)",
+        ),
+        ("require_binding = \"all\"\n", "config.toml:1: "),
+    ] {
+        fs::write(&config, text).unwrap();
+        let outdated = outdated().await.unwrap();
+        let process = format!("end process {}", std::process::id());
+        for part in [why, "systemctl --user restart keywardd", &process] {
+            assert!(outdated.contains(part), "{outdated}");
+        }
+    }
+    fs::write(&config, "# nothing but a comment\n").unwrap();
+    assert_eq!(outdated().await, None);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn keys_that_cannot_leave_can_be_demanded() {
     let mut machine = Machine::new().await;
     machine.user_config = "require_key_protection = \"tpm\"\n";

@@ -92,7 +92,7 @@ fn dispatch(
         Command::Status(arguments) => wait(status::run(&arguments, environment, console)),
         Command::Doctor(arguments) => wait(doctor::run(&arguments, environment, console)),
         Command::Config(ConfigCommand::Check { json }) => {
-            config_check::run(json, environment, console)
+            wait(config_check::run(json, environment, console))
         }
         Command::Completions { shell } => manual::completions(shell, console),
         Command::Man { directory } => manual::pages(&directory, console),

@@ -308,7 +308,7 @@ fn status_has_the_promised_shape() {
                 "binding": "sender-constrained:dpop",
                 "key_protection": "software",
             }],
-            "problems": ["one", "two"],
+            "problems": ["one", "two", "restart it"],
         })
     );
     let ran = broker.run(&["status"]);
@@ -321,6 +321,22 @@ fn status_has_the_promised_shape() {
     for part in ["alice@dev.test", "sender-constrained:dpop", "problem: two"] {
         assert!(ran.out.contains(part), "{}", ran.out);
     }
+}
+
+#[test]
+fn a_configuration_that_is_not_in_force_yet_is_named_by_every_command_that_shows_it() {
+    let broker = Running::start();
+    let shown = broker.run(&["status"]).out;
+    assert!(shown.contains("problem: restart it\n"), "{shown}");
+    let environment = broker
+        .environment()
+        .with_variable("KEYWARD_STATE_DIR", "/nonexistent/keyward/state");
+    let shown = keyward(&["config", "check"], &environment).out;
+    assert!(shown.contains("warning: restart it\n"), "{shown}");
+    let shown = keyward(&["doctor", "--json"], &environment).json_whatever();
+    let checks = shown["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["message"] == "restart it");
+    assert_eq!(check.unwrap()["state"], "warn", "{shown}");
 }
 
 #[test]

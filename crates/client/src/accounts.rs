@@ -47,6 +47,7 @@ impl Shared {
             key_protection: Some(protection),
             accounts,
             problems: self.vault.problems(),
+            outdated: None, // the engine has no files to compare with
         }
     }
 }

@@ -113,6 +113,9 @@ pub struct BrokerStatus {
     pub accounts: Vec<AccountStatus>,
     /// What is wrong with the configuration or the vault, in plain words.
     pub problems: Vec<String>,
+    /// Why the broker does not work by the configuration as it is written by now, and what to do.
+    /// `None`: it does, or it does not say.
+    pub outdated: Option<String>,
 }
 
 impl BrokerStatus {

@@ -1,8 +1,13 @@
 //! What `keyward config check` shows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::origin::Origin;
 use crate::settings::Config;
 use crate::{authority, key};
+
+/// The tables of keys only other programs read.
+const BESIDE_BROKER: &[&str] = &["cli.", "user_agent."];
 
 /// One value in force, where it came from, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,5 +43,21 @@ impl Config {
             .enumerate()
             .flat_map(|(index, entry)| authority::explain(index, entry));
         keys.chain(authorities).collect()
+    }
+
+    /// The keys a broker works by whose values differ in `other`. Where a value came from makes no
+    /// difference.
+    pub fn changes_for_broker(&self, other: &Self) -> Vec<String> {
+        let values = |config: &Self| -> BTreeMap<String, String> {
+            let rows = config.explain().into_iter();
+            let rows = rows.filter(|row| !BESIDE_BROKER.iter().any(|t| row.key.starts_with(t)));
+            rows.map(|row| (row.key, row.value)).collect()
+        };
+        let (ours, theirs) = (values(self), values(other));
+        let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let changed = keys
+            .into_iter()
+            .filter(|key| ours.get(*key) != theirs.get(*key));
+        changed.cloned().collect()
     }
 }

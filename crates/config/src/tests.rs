@@ -308,6 +308,23 @@ fn unusable_authorities_are_refused_with_the_reason() {
 }
 
 #[test]
+fn only_what_a_broker_works_by_is_a_change_for_it() {
+    let authority = "[[authority]]\nissuer = \"https://a.example\"\n";
+    let before = Files::new().user(authority).load().unwrap();
+    let changes = |text: &str| {
+        let after = Files::new().user(text).load().unwrap();
+        before.changes_for_broker(&after)
+    };
+    let elsewhere = "# moved\n[cli]\nclient_id = \"c\"\n[user_agent]\ncommand = \"firefox\"\n";
+    assert_eq!(changes(&format!("{elsewhere}{authority}")), [""; 0]);
+    let tightened = format!("require_binding = \"sender-constrained\"\n{authority}");
+    assert_eq!(changes(&tightened), ["require_binding"]);
+    let required = format!("{authority}dpop = \"required\"\n");
+    assert_eq!(changes(&required), ["authority[0].dpop"]);
+    assert!(changes("").contains(&"authority[0].issuer".to_owned()));
+}
+
+#[test]
 fn only_the_developer_tool_may_map_well_known_hosts() {
     let entry = AuthorityEntry {
         matches: vec!["https://login.microsoftonline.com/common".to_owned()],

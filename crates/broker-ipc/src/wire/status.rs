@@ -18,6 +18,7 @@ pub(crate) fn write(status: &BrokerStatus) -> Entries<'_> {
             status.key_protection.map(KeyProtection::as_str),
         )
         .texts("problems", status.problems.iter().map(String::as_str))
+        .maybe_text("outdated", status.outdated.as_deref())
         .dicts("accounts", status.accounts.iter().map(write_one).collect());
     entries
 }
@@ -41,6 +42,7 @@ pub(crate) fn read(dict: &Dict<'_>) -> Result<BrokerStatus, WireError> {
             .into_iter()
             .map(str::to_owned)
             .collect(),
+        outdated: dict.owned_text("outdated")?,
     })
 }
 

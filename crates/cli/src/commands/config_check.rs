@@ -1,12 +1,18 @@
 //! `keyward config check`.
 
-use keyward::ErrorKind;
+use std::time::Duration;
+
+use keyward::{ErrorKind, NativeBrokerPlugin};
 use keyward_config::{Environment, Explanation, Permit, Places, Problem};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::console::{Color, Console};
 use crate::failure::Failure;
 use crate::table::table;
+
+/// How long a broker may take to say what it works by.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `keyward config check --json`.
 #[derive(Serialize)]
@@ -32,12 +38,13 @@ struct Fault {
 }
 
 /// Shows every value in force and where it came from, or everything that is wrong.
-pub fn run(
+pub async fn run(
     json: bool,
     environment: &Environment,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let report = Report::read(environment);
+    let mut report = Report::read(environment);
+    report.warnings.extend(outdated(environment).await);
     if json {
         console.json(&report)?;
     } else {
@@ -48,6 +55,15 @@ pub fn run(
     } else {
         Err(Failure::shown(ErrorKind::IncorrectConfiguration))
     }
+}
+
+/// What a broker that is running says, if it works by another configuration than the one shown.
+/// None is started for that.
+async fn outdated(environment: &Environment) -> Option<String> {
+    let socket = Places::socket(environment).ok()?.value;
+    let broker = NativeBrokerPlugin::at_socket(socket);
+    let status = timeout(PATIENCE, broker.broker_status()).await.ok()?.ok()?;
+    status.outdated
 }
 
 impl Report {

@@ -26,7 +26,10 @@ pub async fn run(
     let broker = Defaults::of(environment).broker();
     let (status, elsewhere) = tokio::join!(broker.broker_status(), another_broker(environment));
     let mut status = status?;
-    status.problems.extend(elsewhere);
+    let outdated = status.outdated.take();
+    status
+        .problems
+        .extend(outdated.into_iter().chain(elsewhere));
     if arguments.json {
         return console.json(&shapes::Status::of(&status));
     }

@@ -12,6 +12,7 @@ use super::check::Check;
 
 const SOCKET: &str = "broker socket";
 const VAULT: &str = "vault";
+const CONFIGURATION: &str = "configuration in force";
 
 /// Looks at the socket and asks who answers there. `starts`: whether a broker that is not running
 /// would be started when it is needed.
@@ -32,7 +33,12 @@ pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
     }
     let plugin = NativeBrokerPlugin::at_socket(&path);
     match plugin.broker_status().await {
-        Ok(status) => vec![answers(&path, &status), working(&status, plugin).await],
+        Ok(status) => {
+            let mut checks = vec![answers(&path, &status)];
+            checks.extend(outdated(&status));
+            checks.push(working(&status, plugin).await);
+            checks
+        }
         Err(error) => vec![silent(&path, &error, starts)],
     }
 }
@@ -47,6 +53,12 @@ fn answers(path: &Path, status: &BrokerStatus) -> Check {
             status.form
         ),
     )
+}
+
+/// Whether it works by another configuration than the one that was found to be in order.
+fn outdated(status: &BrokerStatus) -> Option<Check> {
+    let why = status.outdated.as_deref()?;
+    Some(Check::warn(CONFIGURATION, why, "restart keywardd"))
 }
 
 fn silent(path: &Path, error: &AcquireTokenError, starts: bool) -> Check {
