@@ -152,6 +152,18 @@ fn a_broken_configuration_is_named_with_its_line_and_exits_with_17() {
     let place = format!("{}:2", file.display());
     assert!(ran.out.contains(&place), "{}", ran.out);
     assert!(ran.out.contains("key_protection"), "{}", ran.out);
+    // What could be read is shown beside it, and that none of it is used.
+    let log = ran.out.lines().find(|line| line.starts_with("log "));
+    assert!(
+        log.unwrap().contains(&format!("{}:1", file.display())),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.ends_with("before every problem is corrected\n"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

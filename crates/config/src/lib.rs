@@ -51,6 +51,15 @@ pub enum Permit {
 /// a configuration with a problem is used: half of an administrator's file would be less than they
 /// asked for.
 pub fn load(environment: &Environment, permit: Permit) -> Result<Config, ConfigError> {
+    match examine(environment, permit) {
+        (config, None) => Ok(config),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Reads every layer `environment` names, to show what is in them: what could be read, and what is
+/// wrong with the rest. With an error, none of it may be used.
+pub fn examine(environment: &Environment, permit: Permit) -> (Config, Option<ConfigError>) {
     let mut draft = settings::Draft::new(environment, permit);
     for (layer, path) in environment.config_files() {
         draft.file(layer, &path);

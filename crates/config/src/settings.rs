@@ -158,10 +158,21 @@ impl Draft {
         }
     }
 
-    pub(crate) fn finish(self) -> Result<Config, ConfigError> {
-        match ConfigError::of(self.problems) {
-            None => Ok(self.config),
-            Some(error) => Err(error),
+    /// What could be read, and what is wrong.
+    pub(crate) fn finish(mut self) -> (Config, Option<ConfigError>) {
+        self.warn_of_the_impossible();
+        (self.config, ConfigError::of(self.problems))
+    }
+
+    /// A demand this version cannot meet is kept to: nothing works then, and that is worth saying.
+    fn warn_of_the_impossible(&mut self) {
+        let required = &self.config.require_key_protection;
+        if required.value == RequiredKeyProtection::Tpm {
+            self.config.warnings.push(format!(
+                "{}: `require_key_protection` \"tpm\" refuses every request: this version cannot \
+                 keep keys in a TPM",
+                required.origin
+            ));
         }
     }
 
@@ -249,7 +260,7 @@ impl Draft {
                 entry.name,
                 key::kind_of(entry.value)
             ),
-            None => unknown_key(&entry.name, known_names()),
+            None => unknown(&entry.name),
         };
         self.problem(origin.clone(), message);
     }
@@ -323,6 +334,25 @@ impl Draft {
 fn known_names() -> impl Iterator<Item = &'static str> {
     let keys = KEYS.iter().map(|key| key.name);
     keys.chain(key::TABLES.iter().copied()).chain(["authority"])
+}
+
+/// The message for a key nobody knows, in a table of ours or not.
+fn unknown(name: &str) -> String {
+    let table = name.split_once('.').map(|(table, _)| table);
+    let Some(table) = table.filter(|table| key::TABLES.contains(table)) else {
+        return unknown_key(name, known_names());
+    };
+    let prefix = format!("{table}.");
+    let within = || {
+        let names = KEYS.iter().map(|key| key.name);
+        names.filter_map(|known| known.strip_prefix(&prefix))
+    };
+    if let Some(meant) = nearest(&name[prefix.len()..], within()) {
+        return format!("there is no key `{name}`: did you mean `{prefix}{meant}`?");
+    }
+    let known: Vec<String> = within().map(|known| format!("`{known}`")).collect();
+    let known = known.join(", ");
+    format!("there is no key `{name}`: in `{table}` there is {known}")
 }
 
 /// The message for a key nobody knows.

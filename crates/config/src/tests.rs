@@ -110,12 +110,47 @@ fn an_unknown_key_is_an_error_that_names_line_and_nearest_key() {
         problem.ends_with(":3: there is no key `mtach`: did you mean `match`?"),
         "{problem}"
     );
+    let files = Files::new().user("[interactive]\nfoo = 1\n");
+    let problem = only_problem(&files.load().unwrap_err());
+    assert!(
+        problem.ends_with("`interactive.foo`: in `interactive` there is `deadline_seconds`"),
+        "{problem}"
+    );
+    let files = Files::new().user("[cli]\nclientid = \"c\"\n");
+    let problem = only_problem(&files.load().unwrap_err());
+    assert!(
+        problem.ends_with("did you mean `cli.client_id`?"),
+        "{problem}"
+    );
     let files = Files::new().user("[policies]\nx = 1\n");
     let problem = only_problem(&files.load().unwrap_err());
     assert!(
         problem.ends_with(":1: there is no key `policies`"),
         "{problem}"
     );
+}
+
+#[test]
+fn a_demand_this_version_cannot_meet_is_kept_and_named() {
+    let files = Files::new().system("require_key_protection = \"tpm\"\n");
+    let config = files.load().unwrap();
+    assert_eq!(
+        config.require_key_protection.value,
+        RequiredKeyProtection::Tpm
+    );
+    let [warning] = config.warnings() else {
+        panic!("{:?}", config.warnings());
+    };
+    assert!(warning.contains("system.toml:1: "), "{warning}");
+    assert!(warning.contains("refuses every request"), "{warning}");
+}
+
+#[test]
+fn what_can_be_read_beside_a_problem_can_be_shown() {
+    let files = Files::new().user("log = \"debug\"\nkey_protektion = \"software\"\n");
+    let (config, error) = examine(&files.environment(), Permit::ConfiguredOnly);
+    assert_eq!(config.log.value, "debug");
+    assert!(only_problem(&error.unwrap()).contains("key_protektion"));
 }
 
 #[test]

@@ -37,7 +37,7 @@ struct Fault {
     message: String,
 }
 
-/// Shows every value in force and where it came from, or everything that is wrong.
+/// Shows every value and where it came from, and everything that is wrong.
 pub async fn run(
     json: bool,
     environment: &Environment,
@@ -84,14 +84,12 @@ impl Report {
                 message: error.to_string(),
             }),
         }
-        match keyward_config::load(environment, Permit::ConfiguredOnly) {
-            Ok(config) => {
-                report
-                    .values
-                    .extend(config.explain().into_iter().map(Entry::of));
-                report.warnings = config.warnings().to_vec();
-            }
-            Err(error) => report.problems.extend(error.problems().map(Fault::of)),
+        let (config, error) = keyward_config::examine(environment, Permit::ConfiguredOnly);
+        let values = config.explain().into_iter().map(Entry::of);
+        report.values.extend(values);
+        report.warnings = config.warnings().to_vec();
+        if let Some(error) = error {
+            report.problems.extend(error.problems().map(Fault::of));
         }
         report
     }
@@ -109,6 +107,9 @@ impl Report {
         for problem in &self.problems {
             let word = console.paint(Color::Red, "problem");
             console.line(&format!("{word}: {}: {}", problem.origin, problem.message))?;
+        }
+        if !self.problems.is_empty() {
+            console.line("nothing of this is used before every problem is corrected")?;
         }
         Ok(())
     }
