@@ -54,6 +54,7 @@ Examples:
   keyward login --login-hint alice@contoso.example
   keyward login --prompt select-account --scope User.Read --scope Mail.Read
   keyward login --claims \"$CLAIMS\"     answer an API's claims challenge
+  keyward login --dpop                 where access tokens are bound to a key
   keyward login --timeout 60 --json
 
 The page opens in the browser of this login ($BROWSER, xdg-open, or user_agent.command of the
@@ -188,6 +189,10 @@ pub struct LoginArguments {
     /// A claims request as JSON text, as an API's claims challenge holds it.
     #[arg(long, value_name = "JSON")]
     pub claims: Option<String>,
+
+    /// Sign in where every access token is bound to a key (RFC 9449).
+    #[arg(long)]
+    pub dpop: bool,
 
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]

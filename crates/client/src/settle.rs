@@ -181,7 +181,7 @@ pub(crate) fn issued_type(
         (TokenType::Bearer, Some(_)) => Err(asked.error(
             ErrorKind::IncorrectConfiguration,
             "the authority issues only access tokens that are bound to a key; ask for the DPoP or \
-             PoP scheme, or set dpop = \"off\" for this authority",
+             PoP scheme (keyward login --dpop), or set dpop = \"off\" for this authority",
         )),
         (TokenType::Dpop | TokenType::Pop, Some(_)) => Err(asked.error(
             ErrorKind::NotSupported,

@@ -98,13 +98,21 @@ enum Form {
 impl Stack {
     /// The login with its authority, bus and keyring; no part of the broker runs yet.
     pub fn without_broker(tenant: Tenant) -> Self {
-        Self::of(Form::Developer, tenant)
+        Self::of(Form::Developer, tenant, OidcMode::RefreshTokenOnly)
+    }
+
+    /// Everything runs, in front of an OpenID provider that binds access tokens as well.
+    pub fn with_bound_access_tokens() -> Self {
+        let mut stack = Self::of(Form::Developer, Tenant::Oidc, OidcMode::Both);
+        stack.start_keywardd();
+        stack.start_session();
+        stack
     }
 
     /// A login with what a package of the broker installs, its service files included: the bus
     /// starts the programs, and the user's configuration names the authority.
     pub fn packaged(tenant: Tenant) -> Self {
-        let mut stack = Self::of(Form::Package, tenant);
+        let mut stack = Self::of(Form::Package, tenant, OidcMode::RefreshTokenOnly);
         stack.install_service_files();
         stack.configure_with(&format!(
             "[cli]\nclient_id = {CLIENT:?}\nauthority = {:?}\n",
@@ -113,14 +121,14 @@ impl Stack {
         stack
     }
 
-    fn of(form: Form, tenant: Tenant) -> Self {
+    fn of(form: Form, tenant: Tenant, mode: OidcMode) -> Self {
         let login = Login::new();
         match form {
             Form::Developer => programs::install(&login),
             Form::Package => programs::install_package(&login),
         }
         let browser = Browser::install(&login);
-        let authority = TestAuthority::start(OidcMode::RefreshTokenOnly);
+        let authority = TestAuthority::start(mode);
         // What an activated keyward-session finds.
         let environment = environment(form, &login, &browser);
         let environment: Vec<_> = environment

@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use keyward::{AuthenticationResult, ErrorKind, InteractiveRequest, KeyProtection};
+use keyward::{
+    AuthenticationResult, AuthenticationScheme, ErrorKind, InteractiveRequest, KeyProtection,
+};
 use keyward_config::Environment;
 use keyward_user_agent::{Launcher, SystemBrowser};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +34,11 @@ pub async fn run(
         prompt: arguments.prompt.map(Into::into),
         claims: arguments.claims,
         deadline: arguments.timeout,
+        authentication_scheme: if arguments.dpop {
+            AuthenticationScheme::Dpop
+        } else {
+            AuthenticationScheme::Bearer
+        },
         ..Default::default()
     };
     console.say("waiting for the sign-in in your browser (Ctrl-C cancels)…");

@@ -64,6 +64,25 @@ fn signed_requests_and_proofs_can_be_sent_as_they_are_printed() {
 }
 
 #[test]
+fn where_every_access_token_is_bound_one_signs_in_with_dpop() {
+    let stack = Stack::with_bound_access_tokens();
+    let refused = keyward(&stack, &["login"]);
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused.stderr.contains("keyward login --dpop"),
+        "{refused:#?}"
+    );
+    let login = keyward(&stack, &["login", "--dpop", "--json"]).ok().json();
+    assert_eq!(login["account"]["username"], ALICE);
+    assert_eq!(login["binding"], "sender-constrained:dpop");
+    let api = stack.authority.api();
+    let header = keyward(&stack, &["token", "--pop", "GET", &api, "--header"]);
+    assert_eq!(call(&stack, "GET", &header.ok().stdout), 200);
+    let bearer = keyward(&stack, &["token"]);
+    assert_ne!(bearer.code, 0, "a bound token is no bearer token");
+}
+
+#[test]
 fn a_token_is_never_prompted_for() {
     let stack = Stack::start(Tenant::Oidc);
     let nobody = keyward(&stack, &["token"]);
