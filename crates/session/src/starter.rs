@@ -2,6 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,6 +22,12 @@ use crate::readiness::Readiness;
 
 /// How long keywardd may take until it serves.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The variable that names a file for keywardd's log.
+const LOG_VARIABLE: &str = "KEYWARD_KEYWARDD_LOG";
+
+/// Where systemd's journal takes lines.
+const JOURNAL: &str = "/run/systemd/journal/stdout";
 
 /// Starts the user's own keywardd. It outlives this process and this bus.
 pub(crate) struct KeywarddStarter {
@@ -53,6 +65,7 @@ impl Starter for KeywarddStarter {
             .env_remove("DBUS_STARTER_BUS_TYPE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log_of_keywardd(Path::new(JOURNAL)))
             // Out of this process's group: what ends us must not end the holder of the tokens.
             .process_group(0)
             .spawn()
@@ -75,6 +88,33 @@ impl Starter for KeywarddStarter {
             }
         }
     }
+}
+
+/// Where keywardd's log lines go. It outlives this process, so never to where this one's go: whoever
+/// reads those to the end would wait for keywardd's.
+fn log_of_keywardd(journal: &Path) -> Stdio {
+    let named = env::var_os(LOG_VARIABLE).filter(|path| !path.is_empty());
+    if let Some(path) = named {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path);
+        match file {
+            Ok(file) => return file.into(),
+            Err(error) => tracing::warn!(%error, "the file ${LOG_VARIABLE} names cannot be used"),
+        }
+    }
+    in_journal(journal).map_or_else(|_| Stdio::null(), |lines| OwnedFd::from(lines).into())
+}
+
+/// A stream of lines into the journal, as `sd_journal_stream_fd(3)` opens it: identifier, no unit,
+/// priority, no priorities in the lines, and neither syslog nor kernel log nor console.
+fn in_journal(journal: &Path) -> io::Result<StdUnixStream> {
+    let mut stream = StdUnixStream::connect(journal)?;
+    stream.shutdown(Shutdown::Read)?;
+    stream.write_all(b"keywardd\n\n6\n0\n0\n0\n0\n")?;
+    Ok(stream)
 }
 
 /// Takes note of keywardd's end whenever that will be, so that no zombie stays.
@@ -109,4 +149,27 @@ fn find_keywardd() -> Option<PathBuf> {
         .chain(env::split_paths(&path).filter(|folder| folder.is_absolute()))
         .map(|folder| folder.join("keywardd"))
         .find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn the_journal_is_told_whose_lines_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        assert!(in_journal(&path).is_err());
+        let journal = UnixListener::bind(&path).unwrap();
+        let mut lines = in_journal(&path).unwrap();
+        lines.write_all(b"serving\n").unwrap();
+        drop(lines);
+        let mut taken = String::new();
+        let (mut stream, _) = journal.accept().unwrap();
+        stream.read_to_string(&mut taken).unwrap();
+        assert_eq!(taken, "keywardd\n\n6\n0\n0\n0\n0\nserving\n");
+    }
 }

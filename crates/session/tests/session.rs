@@ -116,6 +116,46 @@ fn without_keywardd_ping_is_answered_and_each_request_says_why_not() {
 }
 
 #[test]
+fn what_it_starts_keeps_nothing_of_its_output_open() {
+    let desktop = Desktop::new();
+    let client = desktop.bus.connect();
+    let keywardd = desktop.login.path("keywardd");
+    let script = "#!/bin/sh\nfor fd in 0 1 2; do readlink /proc/$$/fd/$fd; done > \"$0.open\"\n";
+    fs::write(&keywardd, script).unwrap();
+    fs::set_permissions(&keywardd, fs::Permissions::from_mode(0o755)).unwrap();
+    let log = desktop.login.path("logs/on-demand.err");
+    for named in [None, Some(&log)] {
+        let mut command = desktop.login.command(PROGRAM);
+        command.env("KEYWARD_KEYWARDD", &keywardd);
+        command.envs(named.map(|log| ("KEYWARD_KEYWARDD_LOG", log)));
+        let session = Process::start("keyward-session", &mut command, &desktop.login.logs());
+        for name in NAMES {
+            client.wait_for_owner(name, SOON);
+        }
+        let reply = call(&client, "acquireTokenSilently", &request());
+        assert!(context(&reply).contains("cannot be started"), "{reply}");
+        let open = fs::read_to_string(desktop.login.path("keywardd.open")).unwrap();
+        let open: Vec<&str> = open.lines().collect();
+        assert_eq!(open[0], "/dev/null");
+        match named {
+            Some(log) => assert_eq!(open[2], log.to_str().unwrap()),
+            // The journal's socket where there is a journal.
+            None => assert!(
+                open[2] == "/dev/null" || open[2].starts_with("socket:"),
+                "{open:?}"
+            ),
+        }
+        drop(session);
+        wait::until("free names", SOON, || {
+            NAMES
+                .iter()
+                .all(|name| !client.has_owner(name))
+                .then_some(())
+        });
+    }
+}
+
+#[test]
 fn requests_are_passed_on_with_the_name_of_their_caller() {
     let desktop = Desktop::new();
     let keywardd = FakeKeywardd::serve(&desktop.socket());
