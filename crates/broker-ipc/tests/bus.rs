@@ -13,7 +13,7 @@ use keyward_broker_ipc::names;
 use keyward_broker_ipc::proxy::{BusBroker, MicrosoftBroker};
 use keyward_broker_ipc::server::Limits;
 use keyward_broker_ipc::service::Via;
-use keyward_client::account::AccountSelector;
+use keyward_client::account::{AccountInfo, AccountSelector};
 use keyward_client::error::{ErrorKind, TABLE};
 use keyward_client::oauth::identifiers::{ClientId, HomeAccountId};
 use keyward_client::ports::TokenBroker;
@@ -475,7 +475,24 @@ async fn an_answer_for_somebody_else_is_refused() {
     let error = client.acquire_token_interactive(request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccountSwitch);
 
-    // The fake answers for alice, whoever the only account is.
+    // A broker that mixes its accounts up.
+    let bob = AccountInfo {
+        home_account_id: HomeAccountId::new("33333333-3333-3333-3333-333333333333", UTID),
+        username: "bob@dev.test".to_owned(),
+        ..alice()
+    };
+    *served.broker.answers_as.lock().unwrap() = Some(bob);
+    for selector in [
+        AccountSelector::Home(alice().home_account_id),
+        AccountSelector::Username(alice().username),
+        AccountSelector::Only,
+    ] {
+        let mut request = silent(ANY);
+        request.account = selector;
+        let error = client.acquire_token_silent(request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AccountSwitch, "{error}");
+    }
+
     let mut request = silent(ANY);
     request.account = AccountSelector::Username("nobody@dev.test".to_owned());
     let error = client.acquire_token_silent(request).await.unwrap_err();
