@@ -98,6 +98,24 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
+fn a_runtime_folder_that_is_not_there_is_an_error_and_not_made() {
+    let place = Place::new();
+    let runtime = place.path("runtime");
+    let mut command = place.command();
+    command.env_remove("KEYWARD_SOCKET");
+    command.env("XDG_RUNTIME_DIR", &runtime);
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(17));
+    let said = text(&ended.stderr);
+    let what = format!(
+        "XDG_RUNTIME_DIR names {}, which is no folder",
+        runtime.display()
+    );
+    assert!(said.contains(&what), "{said}");
+    assert!(!runtime.exists());
+}
+
+#[test]
 fn help_and_version_are_on_stdout_and_wrong_usage_is_status_2() {
     let run = |flag: &str| Place::new().command().arg(flag).output().unwrap();
     let help = run("--help");

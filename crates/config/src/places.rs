@@ -122,6 +122,14 @@ pub enum PlaceError {
         .0.display()
     )]
     NoRuntimeDir(PathBuf),
+    /// The runtime folder is named and not there.
+    #[error(
+        "there is no runtime folder for the socket: XDG_RUNTIME_DIR names {}, which is no folder; \
+         log in through a session manager, or set KEYWARD_SOCKET to an absolute path in a folder \
+         only you may enter",
+        .0.display()
+    )]
+    RuntimeDirMissing(PathBuf),
     /// There is no home directory.
     #[error(
         "there is no folder for the vault: neither XDG_STATE_HOME nor HOME is set to an absolute \
@@ -148,7 +156,12 @@ pub enum PlaceError {
 /// `$XDG_RUNTIME_DIR`, or the place login managers give it where it is not passed on (ssh, cron).
 fn runtime_dir(environment: &Environment) -> Result<PathBuf, PlaceError> {
     if let Some(dir) = environment.directory("XDG_RUNTIME_DIR") {
-        return Ok(dir);
+        // It is the login manager's to make and to empty; one of our making would be neither.
+        return if dir.is_dir() {
+            Ok(dir)
+        } else {
+            Err(PlaceError::RuntimeDirMissing(dir))
+        };
     }
     let usual = Path::new("/run/user").join(environment.uid().to_string());
     if usual.is_dir() {
@@ -192,14 +205,15 @@ mod tests {
 
     #[test]
     fn variables_beat_the_xdg_folders() {
+        let runtime = tempfile::tempdir().unwrap();
         let environment = Environment::empty()
-            .with_variable("XDG_RUNTIME_DIR", "/run/user/7")
+            .with_variable("XDG_RUNTIME_DIR", runtime.path())
             .with_variable("XDG_STATE_HOME", "/state")
             .with_variable("HOME", "/home/u");
         let places = Places::find(&environment).unwrap();
         assert_eq!(
             places.socket.value,
-            Path::new("/run/user/7/keyward/broker.sock")
+            runtime.path().join("keyward/broker.sock")
         );
         assert_eq!(places.vault(), Path::new("/state/keyward/vault.db"));
 
@@ -248,6 +262,9 @@ mod tests {
         environment = environment.with_uid(u32::MAX - 7);
         let error = Places::socket(&environment).unwrap_err();
         assert!(error.to_string().contains("XDG_RUNTIME_DIR is not set"));
+        environment = environment.with_variable("XDG_RUNTIME_DIR", "/nonexistent/run");
+        let error = Places::socket(&environment).unwrap_err();
+        assert!(error.to_string().contains("names /nonexistent/run, which"));
     }
 
     #[test]
