@@ -59,7 +59,8 @@ pub fn command(stack: &Stack, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(stack: &Stack, command: &mut Command) -> Run {
+/// Runs such a command.
+pub fn run(stack: &Stack, command: &mut Command) -> Run {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     // Every run starts with empty output files, and none takes those of another away.
     let run = RUNS.fetch_add(1, Ordering::Relaxed);

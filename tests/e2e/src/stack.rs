@@ -309,11 +309,20 @@ impl Stack {
 
     /// Writes the configuration file.
     pub fn configure(&self) {
+        let browser = self.browser.program().display().to_string();
+        let user_agent = format!("[user_agent]\ncommand = [{browser:?}, \"{{url}}\"]\n");
+        self.configure_part(&user_agent);
+    }
+
+    /// Writes the configuration file, and no browser in it.
+    pub fn configure_no_browser(&self) {
+        self.configure_part("");
+    }
+
+    fn configure_part(&self, user_agent: &str) {
         let mut text = format!(
-            "key_protection = \"software\"\nlog = {:?}\n\n[user_agent]\ncommand = [{:?}, \"{{url}}\"]\n\n{}",
-            self.log,
-            self.browser.program().display().to_string(),
-            self.more_configuration,
+            "key_protection = \"software\"\nlog = {:?}\n\n{user_agent}\n{}",
+            self.log, self.more_configuration,
         );
         for tenant in [Tenant::Oidc, Tenant::Entra] {
             text += &self.authority_section(tenant);

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyward_e2e::cli::keyward;
+use keyward_e2e::cli::{command, keyward, run};
 use keyward_e2e::face::{Face, error_of, token_request};
 use keyward_e2e::msal::access_token;
 use keyward_e2e::stack::{KEYWARD_NAME, MICROSOFT_NAME};
@@ -89,6 +89,30 @@ fn the_bus_starts_the_programs_for_the_command_line() {
         keyward(&stack, &["logout"]).ok();
         assert_eq!(keyward(&stack, &["token"]).code, 3);
     });
+}
+
+#[test]
+fn where_no_browser_is_configured_the_one_of_the_desktop_is_opened() {
+    let stack = Stack::packaged(Tenant::Oidc);
+    stack.configure_no_browser();
+    // The bus's own environment has `$BROWSER`, as that of a login has.
+    assert_signs_in(&stack, &Face::connect(&stack));
+    for (browser, display) in [
+        (true, None),
+        (false, Some("DISPLAY")),
+        (false, Some("WAYLAND_DISPLAY")),
+        // The command line has nothing to show a page with: keyward-session shows it.
+        (false, None),
+    ] {
+        let mut login = command(&stack, &["login", "--prompt", "login"]);
+        if !browser {
+            login.env_remove("BROWSER");
+        }
+        login.envs(display.map(|variable| (variable, "1")));
+        let opened = stack.browser.opened();
+        run(&stack, &mut login).ok();
+        assert_eq!(stack.browser.opened(), opened + 1, "{browser} {display:?}");
+    }
 }
 
 #[test]
