@@ -20,6 +20,7 @@ mod dispatch;
 pub mod faces;
 mod guard;
 mod in_flight;
+mod json;
 mod link;
 mod microsoft;
 pub mod names;

@@ -1,11 +1,15 @@
 //! Accounts in Microsoft's spelling.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use keyward_client::account::AccountInfo;
 use keyward_client::oauth::identifiers::HomeAccountId;
+
+use crate::json::Object;
 
 use super::lenient::Text;
 
@@ -115,6 +119,28 @@ impl<'a> SentAccount<'a> {
         }
     }
 
+    /// `client_info`: who it is, across tenants.
+    pub(crate) fn client_info(&self) -> &str {
+        &self.client_info
+    }
+
+    /// What [`Serialize`] writes.
+    pub(crate) fn to_json(&self) -> Object {
+        let mut object = Object::with_capacity(768);
+        object
+            .text("clientInfo", &self.client_info)
+            .text("environment", self.environment)
+            .text("familyName", self.family_name)
+            .text("givenName", self.given_name)
+            .text("homeAccountId", self.home_account_id)
+            .text("localAccountId", self.local_account_id)
+            .text("name", self.name)
+            .number("passwordExpiry", u64::from(self.password_expiry))
+            .text("realm", self.realm)
+            .text("username", self.username);
+        object
+    }
+
     /// Whether it has what clients drop an account for the lack of.
     pub(crate) fn is_complete(&self) -> bool {
         [
@@ -132,9 +158,9 @@ impl<'a> SentAccount<'a> {
 #[derive(Serialize, Deserialize)]
 struct ClientInfo<'a> {
     #[serde(borrow)]
-    uid: std::borrow::Cow<'a, str>,
+    uid: Cow<'a, str>,
     #[serde(borrow)]
-    utid: std::borrow::Cow<'a, str>,
+    utid: Cow<'a, str>,
 }
 
 /// `client_info`: `{"uid":…,"utid":…}`, base64url.

@@ -10,8 +10,13 @@ use keyward_client::oauth::time::UnixTime;
 use keyward_client::request::TokenRequest;
 use keyward_client::result::{AuthenticationResult, TokenType};
 
-use super::account::{SentAccount, client_info};
+use crate::json::Object;
+
+use super::account::SentAccount;
 use super::id_token;
+
+/// Bytes of a reply with usual tokens.
+const USUAL_LENGTH: usize = 4096;
 
 /// What has to be known of a request to answer it.
 pub(super) struct Asked {
@@ -26,25 +31,6 @@ impl Asked {
             client_id: request.client_id.as_str().to_owned(),
         }
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TokenReply<'a> {
-    broker_token_response: TokenResponse<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TokenResponse<'a> {
-    access_token: &'a str,
-    access_token_type: u8,
-    account: SentAccount<'a>,
-    client_info: String,
-    expires_on: u64,
-    extended_expires_on: u64,
-    granted_scopes: String,
-    id_token: String,
 }
 
 /// The reply to a token request that succeeded.
@@ -68,20 +54,24 @@ pub(super) fn token(
         none if none.is_empty() => "openid profile".to_owned(),
         granted => granted,
     };
-    serialize(&TokenReply {
-        broker_token_response: TokenResponse {
-            access_token: result.access_token.expose_secret(),
-            access_token_type,
-            account: SentAccount::of(&result.account),
-            client_info: client_info(&result.account.home_account_id),
-            expires_on: result.expires_on.as_millis(),
-            extended_expires_on: result
-                .ext_expires_on
-                .map_or(result.expires_on.as_millis(), UnixTime::as_millis),
-            granted_scopes: granted,
-            id_token: id_token::for_client(result, &asked.client_id),
-        },
-    })
+    let account = SentAccount::of(&result.account);
+    let expires_on = result.expires_on.as_millis();
+    let extended = result
+        .ext_expires_on
+        .map_or(expires_on, UnixTime::as_millis);
+    let mut response = Object::with_capacity(USUAL_LENGTH);
+    response
+        .text("accessToken", result.access_token.expose_secret())
+        .number("accessTokenType", access_token_type)
+        .object("account", account.to_json())
+        .text("clientInfo", account.client_info())
+        .number("expiresOn", expires_on)
+        .number("extendedExpiresOn", extended)
+        .text("grantedScopes", &granted)
+        .text("idToken", &id_token::for_client(result, &asked.client_id));
+    let mut reply = Object::with_capacity(USUAL_LENGTH);
+    reply.object("brokerTokenResponse", response);
+    Ok(reply.finish())
 }
 
 /// The reply to `getAccounts`.
@@ -95,7 +85,8 @@ pub(super) fn accounts(accounts: &[AccountInfo]) -> String {
         .map(SentAccount::of)
         .filter(SentAccount::is_complete)
         .collect();
-    serialize(&Accounts { accounts }).unwrap_or_else(|_| r#"{"accounts":[]}"#.to_owned())
+    // INVARIANT: texts and a number always serialize.
+    serde_json::to_string(&Accounts { accounts }).unwrap_or_default()
 }
 
 /// The reply to `getLinuxBrokerVersion`.
@@ -109,15 +100,6 @@ pub(super) fn version() -> String {
 /// The reply to a request to remove an account. Not empty, because clients take `{}` for an error.
 pub(super) fn signed_out() -> String {
     r#"{"removed":true}"#.to_owned()
-}
-
-fn serialize(value: &impl Serialize) -> Result<String, AcquireTokenError> {
-    serde_json::to_string(value).map_err(|error| {
-        AcquireTokenError::new(
-            ErrorKind::Unexpected,
-            format!("the reply cannot be written: {error}"),
-        )
-    })
 }
 
 #[cfg(test)]

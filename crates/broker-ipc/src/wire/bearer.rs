@@ -7,9 +7,8 @@
 //! passes through its reader and writer.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zbus::Type;
 
 use keyward_client::account::{AccountInfo, AccountSelector};
@@ -22,28 +21,17 @@ use keyward_client::oauth::time::UnixTime;
 use keyward_client::request::{AuthenticationScheme, CachePolicy, SilentRequest, TokenRequest};
 use keyward_client::result::{AuthenticationResult, TokenType};
 
+use crate::json::Object;
 use crate::service::{Caller, Via};
 
 use super::WireError;
 use super::request::read_home_account_id;
 use super::result::{read_source, source};
 
-/// The request as it is written.
-#[derive(Serialize)]
-struct Asking<'a> {
-    client_id: &'a str,
-    authority: &'a str,
-    #[serde(serialize_with = "displayed")]
-    scopes: &'a Scopes,
-    home_account_id: &'a str,
-    #[serde(serialize_with = "displayed")]
-    correlation_id: CorrelationId,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    on_behalf_of: Option<OnBehalfOf<'a>>,
-}
+/// Bytes of the JSON in usual requests and answers.
+const USUAL_LENGTH: usize = 768;
 
-/// The request as it is read.
+/// A request as it is read.
 #[derive(Deserialize)]
 pub(crate) struct Asked<'a> {
     #[serde(borrow)]
@@ -63,10 +51,10 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Whose request a forwarding process passes on.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct OnBehalfOf<'a> {
     uid: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pid: Option<u32>,
     #[serde(borrow)]
     bus_name: Cow<'a, str>,
@@ -90,23 +78,31 @@ pub(crate) fn write(
     let plain = token.scheme == AuthenticationScheme::Bearer
         && token.claims.is_none()
         && token.extra_parameters.is_empty();
-    let asking = Asking {
-        client_id: token.client_id.as_str(),
-        authority: &token.authority,
-        scopes: &token.scopes,
-        home_account_id: account.as_str(),
-        correlation_id: token.correlation_id,
-        request_id,
-        on_behalf_of: on_behalf_of.and_then(|caller| match &caller.via {
-            Via::Socket => None,
-            Via::Bus { unique_name } => Some(OnBehalfOf {
-                uid: caller.uid,
-                pid: caller.pid,
-                bus_name: Cow::Borrowed(unique_name),
-            }),
-        }),
-    };
-    plain.then(|| serde_json::to_string(&asking).ok()).flatten()
+    if !plain {
+        return None;
+    }
+    let mut object = Object::with_capacity(USUAL_LENGTH);
+    object
+        .text("client_id", token.client_id.as_str())
+        .text("authority", &token.authority)
+        .text("scopes", &token.scopes.to_string())
+        .text("home_account_id", account.as_str())
+        .text("correlation_id", &token.correlation_id.to_string())
+        .text("request_id", request_id);
+    if let Some(Caller {
+        uid,
+        pid,
+        via: Via::Bus { unique_name },
+    }) = on_behalf_of
+    {
+        let mut caller = Object::with_capacity(64);
+        caller
+            .number("uid", u64::from(*uid))
+            .maybe_number("pid", pid.map(u64::from))
+            .text("bus_name", unique_name);
+        object.object("on_behalf_of", caller);
+    }
+    Some(object.finish())
 }
 
 impl<'a> Asked<'a> {
@@ -148,15 +144,15 @@ impl<'a> Asked<'a> {
 #[derive(Debug, Deserialize, Serialize, Type)]
 pub(crate) struct Answer<'a>(&'a str, &'a str, #[serde(borrow)] Cow<'a, str>);
 
-/// What is to be said about the tokens.
-#[derive(Deserialize, Serialize)]
+/// What is said about the tokens, as it is read.
+#[derive(Deserialize)]
 struct About<'a> {
     #[serde(borrow)]
     scopes: Cow<'a, str>,
     expires_on: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     ext_expires_on: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     refresh_on: Option<u64>,
     #[serde(borrow)]
     authority: Cow<'a, str>,
@@ -176,11 +172,11 @@ struct About<'a> {
     local_account_id: Cow<'a, str>,
     #[serde(borrow)]
     username: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     given_name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     family_name: Option<Cow<'a, str>>,
 }
 
@@ -197,17 +193,11 @@ impl<'a> Answer<'a> {
                 "the broker has a token of another kind than was asked for",
             ));
         }
-        let about = serde_json::to_string(&About::of(result)).map_err(|error| {
-            AcquireTokenError::new(
-                ErrorKind::Unexpected,
-                format!("the answer cannot be written: {error}"),
-            )
-        })?;
         let id_token = result.id_token.as_ref().map(IdTokenText::expose_secret);
         Ok(Self(
             result.access_token.expose_secret(),
             id_token.unwrap_or_default(),
-            Cow::Owned(about),
+            Cow::Owned(about(result)),
         ))
     }
 
@@ -250,30 +240,35 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl<'a> About<'a> {
-    fn of(result: &'a AuthenticationResult) -> Self {
-        let account = &result.account;
-        let optional = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
-        Self {
-            scopes: Cow::Owned(result.scopes.to_string()),
-            expires_on: result.expires_on.as_secs(),
-            ext_expires_on: result.ext_expires_on.map(UnixTime::as_secs),
-            refresh_on: result.refresh_on.map(UnixTime::as_secs),
-            authority: Cow::Borrowed(&result.authority),
-            token_source: Cow::Borrowed(source(result.token_source)),
-            // Keyward's broker always says; whoever reads refuses what does not.
-            binding: Cow::Borrowed(result.binding.map_or("", Binding::as_str)),
-            key_protection: Cow::Borrowed(result.key_protection.map_or("", KeyProtection::as_str)),
-            home_account_id: Cow::Borrowed(account.home_account_id.as_str()),
-            environment: Cow::Borrowed(&account.environment),
-            tenant_id: Cow::Borrowed(&account.tenant_id),
-            local_account_id: Cow::Borrowed(&account.local_account_id),
-            username: Cow::Borrowed(&account.username),
-            name: optional(&account.name),
-            given_name: optional(&account.given_name),
-            family_name: optional(&account.family_name),
-        }
-    }
+/// What is to be said about the tokens of a result.
+fn about(result: &AuthenticationResult) -> String {
+    let account = &result.account;
+    let mut object = Object::with_capacity(USUAL_LENGTH);
+    object
+        .text("scopes", &result.scopes.to_string())
+        .number("expires_on", result.expires_on.as_secs())
+        .maybe_number(
+            "ext_expires_on",
+            result.ext_expires_on.map(UnixTime::as_secs),
+        )
+        .maybe_number("refresh_on", result.refresh_on.map(UnixTime::as_secs))
+        .text("authority", &result.authority)
+        .text("token_source", source(result.token_source))
+        // Keyward's broker always says; whoever reads refuses what does not.
+        .maybe_text("binding", result.binding.map(Binding::as_str))
+        .maybe_text(
+            "key_protection",
+            result.key_protection.map(KeyProtection::as_str),
+        )
+        .text("home_account_id", account.home_account_id.as_str())
+        .text("environment", &account.environment)
+        .text("tenant_id", &account.tenant_id)
+        .text("local_account_id", &account.local_account_id)
+        .text("username", &account.username)
+        .maybe_text("name", account.name.as_deref())
+        .maybe_text("given_name", account.given_name.as_deref())
+        .maybe_text("family_name", account.family_name.as_deref());
+    object.finish()
 }
 
 fn known<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
@@ -287,8 +282,4 @@ fn not_understood(what: &'static str, error: &serde_json::Error) -> WireError {
         _ => "is not JSON",
     };
     WireError::value(what, &format!("{why} (column {})", error.column()))
-}
-
-fn displayed<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }

@@ -110,6 +110,38 @@ fn an_id_token_of_another_kind_is_completed() {
 }
 
 #[test]
+fn whatever_an_id_token_says_its_account_is_the_one_of_the_answer() {
+    for (own, rest) in [
+        (json!({}), json!({})),
+        (json!({"oid": UID}), json!({})),
+        (json!({"oid": "somebody else", "x": 1}), json!({"x": 1})),
+        (json!({"oid": null, "x": [1]}), json!({"x": [1]})),
+        (json!({"tid": 7, "preferred_username": ""}), json!({})),
+        (
+            json!({"preferred_username": "bob@dev.test", "a": {"oid": "o"}}),
+            json!({"a": {"oid": "o"}}),
+        ),
+    ] {
+        let claims = claims_of(&reply(&result(Some(jwt(&own))), ""));
+        let mut expected = rest;
+        expected["oid"] = json!(UID);
+        expected["tid"] = json!(UTID);
+        expected["preferred_username"] = json!("alice@dev.test");
+        expected["name"] = json!("Alice");
+        assert_eq!(claims, expected, "{own}");
+    }
+    for own in [
+        json!([]),
+        json!("oid"),
+        json!([UID, UTID, "alice@dev.test"]),
+    ] {
+        let claims = claims_of(&reply(&result(Some(jwt(&own))), ""));
+        assert_eq!(claims["oid"], UID, "{own}");
+        assert_eq!(claims["aud"], "c", "{own}");
+    }
+}
+
+#[test]
 fn a_pop_token_says_so_and_a_dpop_token_is_refused() {
     let mut bound = result(None);
     bound.token_type = TokenType::Pop;
