@@ -32,8 +32,6 @@ const SLACK: usize = 4096;
 const MAX_FIELDS: usize = 64 * 1024;
 /// The longest message D-Bus allows.
 const MAX_MESSAGE: usize = 128 * 1024 * 1024;
-/// What is read at once.
-const CHUNK: usize = 8192;
 /// How long a peer may leave its answers unread before it is given up.
 const STALLED: Duration = Duration::from_secs(30);
 
@@ -42,12 +40,18 @@ const STALLED: Duration = Duration::from_secs(30);
 pub(crate) struct Guarded {
     stream: UnixStream,
     received: Vec<u8>,
+    room: usize,
 }
 
 impl Guarded {
-    /// `received`: what was read from the stream already, after the handshake.
-    pub(crate) fn new(stream: UnixStream, received: Vec<u8>) -> Self {
-        Self { stream, received }
+    /// `received`: what was read from the stream already, after the handshake. `room`: how much is
+    /// read at once.
+    pub(crate) fn new(stream: UnixStream, received: Vec<u8>, room: usize) -> Self {
+        Self {
+            stream,
+            received,
+            room,
+        }
     }
 }
 
@@ -57,7 +61,8 @@ impl Socket for Guarded {
 
     fn split(self) -> Split<Self::ReadHalf, Self::WriteHalf> {
         let (read, write) = self.stream.into_split();
-        Split::new(GuardedRead::new(read, self.received), GuardedWrite(write))
+        let read = GuardedRead::new(read, self.received, self.room);
+        Split::new(read, GuardedWrite(write))
     }
 }
 
@@ -65,9 +70,12 @@ impl Socket for Guarded {
 #[derive(Debug)]
 pub(crate) struct GuardedRead<R> {
     stream: R,
-    /// Read from the stream and not looked at yet.
+    /// What was read from the stream and not looked at yet: the bytes from `consumed` to `filled`.
     input: Vec<u8>,
     consumed: usize,
+    filled: usize,
+    /// How much is read at once.
+    room: usize,
     state: State,
 }
 
@@ -104,11 +112,13 @@ impl From<Then> for State {
 }
 
 impl<R: AsyncRead + Unpin> GuardedRead<R> {
-    pub(crate) fn new(stream: R, received: Vec<u8>) -> Self {
+    pub(crate) fn new(stream: R, received: Vec<u8>, room: usize) -> Self {
         Self {
             stream,
-            input: received,
             consumed: 0,
+            filled: received.len(),
+            input: received,
+            room,
             state: State::Start,
         }
     }
@@ -169,6 +179,9 @@ impl<R: AsyncRead + Unpin> GuardedRead<R> {
             return Ok(None);
         }
         let (bytes, then) = if start.body <= MAX_PAYLOAD + SLACK {
+            if start.is_known(&self.unread()[..head]) {
+                return Ok(Some(State::Pass(start.total())));
+            }
             (start.known(&self.unread()[..head])?, Then::Pass(start.body))
         } else {
             tracing::debug!(bytes = start.body, "refused a message over 1 MiB");
@@ -193,7 +206,7 @@ impl<R: AsyncRead + Unpin> GuardedRead<R> {
     /// Copies what is there already, or reads once.
     async fn copy(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.unread().is_empty() {
-            if buffer.len() >= CHUNK {
+            if buffer.len() >= self.room {
                 return self.stream.read(buffer).await;
             }
             if !self.fill().await? {
@@ -218,18 +231,19 @@ impl<R: AsyncRead + Unpin> GuardedRead<R> {
 
     /// Reads once. `false` at the end of the stream.
     async fn fill(&mut self) -> io::Result<bool> {
-        self.input.drain(..self.consumed);
+        self.input.copy_within(self.consumed..self.filled, 0);
+        self.filled -= self.consumed;
         self.consumed = 0;
-        let old = self.input.len();
-        self.input.resize(old + CHUNK, 0);
-        let read = self.stream.read(&mut self.input[old..]).await;
-        self.input
-            .truncate(old + read.as_ref().copied().unwrap_or(0));
-        Ok(read? > 0)
+        if self.input.len() < self.filled + self.room / 2 {
+            self.input.resize(self.filled + self.room, 0);
+        }
+        let read = self.stream.read(&mut self.input[self.filled..]).await?;
+        self.filled += read;
+        Ok(read > 0)
     }
 
     fn unread(&self) -> &[u8] {
-        &self.input[self.consumed..]
+        &self.input[self.consumed..self.filled]
     }
 }
 
@@ -259,9 +273,14 @@ impl WriteHalf for GuardedWrite {
         buffer: &[u8],
         _fds: &[std::os::fd::BorrowedFd<'_>],
     ) -> io::Result<usize> {
-        tokio::time::timeout(STALLED, self.0.write(buffer))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        match self.0.try_write(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::timeout(STALLED, self.0.write(buffer))
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+            written => written,
+        }
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -17,17 +17,24 @@ use crate::sasl;
 /// one connection before nothing more is read from it.
 const QUEUE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
+/// How much is read at once of what callers send. There may be many of them, and most requests are
+/// much smaller.
+const OF_CALLERS: usize = 2048;
+/// How much is read at once of our own connections: answers with tokens, or what a bus brings from
+/// everybody on it.
+const OF_US: usize = 8192;
+
 /// Lets the process at the other end in, which is of user `uid`.
 pub(crate) async fn accept(mut stream: UnixStream, uid: u32) -> io::Result<MessageStream> {
     let guid = Guid::generate();
     let received = sasl::accept(&mut stream, uid, guid.as_str()).await?;
-    messages(Guarded::new(stream, received), guid).await
+    messages(Guarded::new(stream, received, OF_CALLERS), guid).await
 }
 
 /// Joins the server at the other end, as user `uid`.
 pub(crate) async fn join(mut stream: UnixStream, uid: u32) -> io::Result<MessageStream> {
     let received = sasl::authenticate(&mut stream, uid).await?;
-    messages(Guarded::new(stream, received), Guid::generate()).await
+    messages(Guarded::new(stream, received, OF_US), Guid::generate()).await
 }
 
 async fn messages(socket: Guarded, guid: Guid<'static>) -> io::Result<MessageStream> {

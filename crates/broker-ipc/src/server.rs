@@ -112,7 +112,9 @@ impl Server {
                 return;
             }
         };
-        let accepted = tokio::time::timeout(HANDSHAKE, link::accept(stream, self.uid)).await;
+        // Boxed, so that what it needed is not kept with the connection.
+        let accepting = Box::pin(link::accept(stream, self.uid));
+        let accepted = tokio::time::timeout(HANDSHAKE, accepting).await;
         let incoming = match accepted {
             Ok(Ok(incoming)) => incoming,
             Ok(Err(error)) => {

@@ -47,7 +47,7 @@ fn request() -> Vec<u8> {
 
 /// Reads a message as the server does. `None`: its connection ended.
 fn receive(bytes: &[u8]) -> Option<Call> {
-    let mut guard = GuardedRead::new(std::io::Cursor::new(bytes.to_vec()), Vec::new());
+    let mut guard = GuardedRead::new(std::io::Cursor::new(bytes.to_vec()), Vec::new(), 2048);
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()

@@ -77,17 +77,27 @@ impl Start {
         self.head().saturating_add(self.body)
     }
 
+    /// Whether the header has no fields but known ones, each of the length it says.
+    pub(super) fn is_known(&self, head: &[u8]) -> bool {
+        let fields = &head[START..START + self.fields];
+        let mut at = 0;
+        while at < fields.len() {
+            match self.field_end(fields, at) {
+                Some(end) if is_known(&fields[at..]) => at = end.next_multiple_of(8),
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// The bytes before the body, without fields nobody knows: those are to be ignored, but zbus
     /// takes them for an error. `None` if they cannot be told apart.
     pub(super) fn known(&self, head: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let Some(fields) = self.split(head) else {
             return Ok(None);
         };
-        let known = |field: &&[u8]| (1..=UNIX_FDS).contains(&field[0]);
-        if fields.iter().all(known) {
-            return Ok(Some(head.to_vec()));
-        }
-        self.join(head, fields.into_iter().filter(known)).map(Some)
+        let known = fields.into_iter().filter(|field| is_known(field));
+        self.join(head, known).map(Some)
     }
 
     /// The message with `text` as its only argument, given the bytes before its body. `None` if
@@ -158,6 +168,12 @@ impl Start {
             .map(|number| self.order.write(number))
             .map_err(|_| broken("a length is too large"))
     }
+}
+
+fn is_known(field: &[u8]) -> bool {
+    field
+        .first()
+        .is_some_and(|code| (1..=UNIX_FDS).contains(code))
 }
 
 /// The peer does not speak D-Bus; its connection ends.

@@ -4,10 +4,13 @@ use zbus::wire::Endian;
 
 use super::*;
 
+/// Read at once.
+const ROOM: usize = 2048;
+
 /// Everything a reader gets that reads `input` through the guard in pieces of `piece` bytes.
 fn read_all(input: &[u8], received: usize, piece: usize) -> io::Result<Vec<u8>> {
     let (first, rest) = input.split_at(received.min(input.len()));
-    let mut guard = GuardedRead::new(rest, first.to_vec());
+    let mut guard = GuardedRead::new(rest, first.to_vec(), ROOM);
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
@@ -37,7 +40,7 @@ fn call(text: &str, endian: Endian) -> Vec<u8> {
 
 /// The messages in `bytes`, as zbus reads them: member, sender, and arguments.
 fn messages(bytes: &[u8]) -> Vec<(String, String, Vec<String>)> {
-    let mut guard = GuardedRead::new(io::Cursor::new(bytes.to_vec()), Vec::new());
+    let mut guard = GuardedRead::new(io::Cursor::new(bytes.to_vec()), Vec::new(), ROOM);
     let mut seen = Vec::new();
     tokio::runtime::Builder::new_current_thread()
         .build()
@@ -99,14 +102,14 @@ fn a_large_message_is_replaced_and_the_next_one_is_whole() {
 #[test]
 fn a_large_message_does_not_stay_in_memory() {
     let input = call(&"x".repeat(100 * MAX_PAYLOAD), Endian::Little);
-    let mut guard = GuardedRead::new(&input[..], Vec::new());
+    let mut guard = GuardedRead::new(&input[..], Vec::new(), ROOM);
     tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap()
         .block_on(async {
             let mut buffer = [0; 512];
             while guard.read(&mut buffer).await.unwrap() > 0 {
-                assert!(guard.input.capacity() <= 4 * CHUNK);
+                assert!(guard.input.capacity() <= 4 * ROOM);
             }
         });
 }
