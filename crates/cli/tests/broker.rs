@@ -344,19 +344,15 @@ fn a_sign_in_is_shown_by_who_asked_for_it_whoever_else_could() {
     let broker = Running::beside(Some(Person::SaysNo));
     let folder = tempfile::tempdir().unwrap();
     let browser = program(folder.path(), BROWSER);
-    let environment = broker
-        .environment()
-        .with_variable("KEYWARD_USER_AGENT_COMMAND", &browser)
-        .with_variable("KEYWARD_DEV_USER", "alice@dev.test");
-
-    let arguments = ["login", "--prompt", "select-account", "--json"];
-    let ran = keyward(&arguments, &environment);
-    assert!(
-        ran.err.starts_with("waiting for the sign-in"),
-        "{}",
-        ran.err
-    );
-    let signed_in = ran.json();
+    let ran = bare(&broker)
+        .args(["login", "--prompt", "select-account", "--json"])
+        .env("KEYWARD_USER_AGENT_COMMAND", &browser)
+        .env("KEYWARD_DEV_USER", "alice@dev.test")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(said.starts_with("waiting for the sign-in"), "{said}");
+    let signed_in: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(signed_in["account"]["username"], "alice@dev.test");
     assert_eq!(signed_in["binding"], "sender-constrained:dpop");
     assert_eq!(signed_in.get("access_token"), None);
@@ -364,6 +360,20 @@ fn a_sign_in_is_shown_by_who_asked_for_it_whoever_else_could() {
     let request = broker.broker.interactive.lock().unwrap().pop().unwrap();
     assert_eq!(request.login_hint.as_deref(), Some("alice@dev.test"));
     assert_eq!(request.prompt, Some(Prompt::SelectAccount));
+}
+
+#[test]
+fn nobody_is_told_to_wait_for_a_page_that_is_not_shown() {
+    let broker = Running::start();
+    let authority = format!("{FAILING}AuthorityUntrusted");
+    let ran = bare(&broker)
+        .args(["login", "--authority", &authority])
+        .env("KEYWARD_USER_AGENT_COMMAND", "/nonexistent/browser {url}")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(said.contains("it is AuthorityUntrusted"), "{said}");
+    assert!(!said.contains("waiting"), "{said}");
 }
 
 #[test]

@@ -12,12 +12,23 @@ use crate::listener::Listener;
 #[derive(Clone, Debug)]
 pub struct SystemBrowser {
     launcher: Launcher,
+    announce: fn(),
 }
 
 impl SystemBrowser {
     /// A browser started by this launcher.
     pub fn new(launcher: Launcher) -> Self {
-        Self { launcher }
+        Self {
+            launcher,
+            announce: || {},
+        }
+    }
+
+    /// Calls this whenever a page is about to be shown.
+    #[must_use]
+    pub fn announced_by(mut self, announce: fn()) -> Self {
+        self.announce = announce;
+        self
     }
 
     /// The browser of the environment: `$BROWSER`, else `xdg-open`.
@@ -33,6 +44,7 @@ impl UserAgent for SystemBrowser {
         let listener = Listener::open(show.redirect_uri.as_ref()).await?;
         Ok(Box::new(BrowserSitting {
             launcher: self.launcher.clone(),
+            announce: self.announce,
             listener,
         }))
     }
@@ -41,6 +53,7 @@ impl UserAgent for SystemBrowser {
 /// One sign-in: the listener is open, the browser not yet started.
 struct BrowserSitting {
     launcher: Launcher,
+    announce: fn(),
     listener: Listener,
 }
 
@@ -55,6 +68,7 @@ impl Sitting for BrowserSitting {
             .query_pairs()
             .find(|(name, _)| name == "state")
             .map(|(_, state)| state.into_owned());
+        (self.announce)();
         // The listener comes first: a quick browser must find it, and a launcher that only ends
         // with the browser must not hold up the redirect.
         let failed = self.launcher.open(url);

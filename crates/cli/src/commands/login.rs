@@ -41,7 +41,6 @@ pub async fn run(
         },
         ..Default::default()
     };
-    console.say("waiting for the sign-in in your browser (Ctrl-C cancels)…");
     let result = tokio::select! {
         answer = application.acquire_token_interactive(request) => answer?,
         // Dropping the request cancels it at the broker, which closes the redirect listener.
@@ -66,11 +65,21 @@ fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Fai
         Launcher::command(command)
             .map_err(|error| Failure::new(ErrorKind::IncorrectConfiguration, error.to_string()))?
     };
-    Ok(SystemBrowser::new(if terminal {
+    let browser = SystemBrowser::new(if terminal {
         launcher.or_tell(tell)
     } else {
         launcher
-    }))
+    });
+    Ok(browser.announced_by(announce))
+}
+
+/// Says what is waited for, once there is a page to wait for.
+fn announce() {
+    // Nobody is left to tell when even this cannot be written.
+    let _ = writeln!(
+        io::stderr(),
+        "waiting for the sign-in in your browser (Ctrl-C cancels)…"
+    );
 }
 
 /// Asks the person at the terminal to open the address. It says for itself where it leads back to.
