@@ -25,13 +25,6 @@ pub(crate) fn entra_timestamp(time: UnixTime) -> String {
     format!("{year:04}-{month:02}-{day:02} {}Z", time_of_day(time))
 }
 
-/// `19700101000000Z`, as certificates write dates (RFC 5280 §4.1.2.5.2).
-pub(crate) fn certificate_date(time: UnixTime) -> String {
-    let (year, month, day) = civil(time.as_secs() / 86_400);
-    let time_of_day = time_of_day(time).replace(':', "");
-    format!("{year:04}{month:02}{day:02}{time_of_day}Z")
-}
-
 fn time_of_day(time: UnixTime) -> String {
     let seconds = time.as_secs() % 86_400;
     format!(
@@ -74,7 +67,6 @@ mod tests {
         assert_eq!(entra_timestamp(at(951_782_400)), "2000-02-29 00:00:00Z");
         assert_eq!(entra_timestamp(at(951_868_799)), "2000-02-29 23:59:59Z");
         assert_eq!(entra_timestamp(at(951_868_800)), "2000-03-01 00:00:00Z");
-        assert_eq!(certificate_date(at(951_782_400)), "20000229000000Z");
         assert_eq!(entra_timestamp(at(1_735_689_599)), "2024-12-31 23:59:59Z");
     }
 }

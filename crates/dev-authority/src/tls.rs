@@ -5,9 +5,9 @@
 
 mod certificate;
 mod connection;
-mod der;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -15,7 +15,6 @@ use tokio_rustls::TlsAcceptor;
 
 pub(crate) use connection::Connections;
 
-use crate::clock::{Clock as _, SystemClock};
 use certificate::Certificate;
 
 /// The authority's end of TLS.
@@ -32,9 +31,9 @@ impl Tls {
     /// When the system gives no randomness. The text says which step failed.
     pub(crate) fn generate() -> Result<Self, String> {
         // Certificates are checked by the clients' clock, whatever ours is set to.
-        let certificate = Certificate::generate(SystemClock.now())
+        let certificate = Certificate::generate(SystemTime::now())
             .map_err(|_| "cannot make a certificate".to_owned())?;
-        let pem = certificate.pem();
+        let pem = certificate.pem;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.pkcs8));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

@@ -122,6 +122,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("httparse",           "reading the redirect",         Only(&["user-agent"]), Only(&[])),
     Library("jsonwebtoken",       "a second opinion on JWTs",     Only(&[]), Everyone),
     Library("proptest",           "random inputs",                Only(&[]), Everyone),
+    Library("rcgen",              "the other end of TLS",         Only(&["dev-authority"]), Only(&[])),
     Library("reqwest",            "outbound connections",         Only(&["http"]), Everyone),
     Library("rusqlite",           "the vault's database",         Only(&["store"]), Only(&[])),
     Library("rustix",             "system calls",                 Only(&["broker", "broker-ipc", "config", "keystore", "session", "store", "dev"]), Everyone),
