@@ -104,20 +104,23 @@ impl Holdings {
     /// added is not met before a restart.
     fn outdated(&self, in_force: &Config) -> Option<String> {
         let written = keyward_config::load(&self.options.environment, self.options.permit);
-        let what = match written {
+        let (what, first) = match written {
             Ok(written) => {
                 let changed = in_force.changes_for_broker(&written);
                 if changed.is_empty() {
                     return None;
                 }
-                format!("has changed ({})", changed.join(", "))
+                (format!("has changed ({})", changed.join(", ")), "")
             }
-            Err(error) => format!("has changed and cannot be used any more ({error})"),
+            Err(error) => (
+                format!("has changed and cannot be used any more ({error})"),
+                "correct it, then ",
+            ),
         };
         let pid = std::process::id();
         Some(format!(
-            "the configuration {what}, but keywardd runs with the one it started with: restart it \
-             with `systemctl --user restart keywardd`, or end process {pid}; it starts again when \
+            "the configuration {what}, but keywardd runs with the one it started with: {first}restart \
+             it with `systemctl --user restart keywardd`, or end process {pid}; it starts again when \
              it is needed"
         ))
     }

@@ -420,7 +420,7 @@ async fn a_demand_that_is_not_in_force_before_a_restart_is_named() {
             "require_binding = \"sender-constrained\"\n",
             "(require_binding)",
         ),
-        ("require_binding = \"all\"\n", "config.toml:1: "),
+        ("require_binding = \"all\"\n", "correct it, then restart it"),
     ] {
         fs::write(&config, text).unwrap();
         let outdated = outdated().await.unwrap();
