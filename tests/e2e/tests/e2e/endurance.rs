@@ -59,7 +59,7 @@ fn two_thousand_silent_calls_over_restarts_ask_nobody_to_sign_in() {
             if tally.succeeded() >= CALLS && restarts.iter().all(all) {
                 break;
             }
-            restart(&mut stack, part);
+            restart(&mut stack, part, &tally);
             restarts[part] += 1;
         }
         tally.stop();
@@ -88,7 +88,7 @@ fn nobody_was_asked_to_sign_in(stack: &Stack, tally: Tally) {
 }
 
 /// One part after the other goes and comes back.
-fn restart(stack: &mut Stack, part: usize) {
+fn restart(stack: &mut Stack, part: usize, tally: &Tally) {
     match part % 4 {
         0 => {
             stack.kill_keywardd();
@@ -101,7 +101,11 @@ fn restart(stack: &mut Stack, part: usize) {
         // It comes back on its port with the keys, users and tokens it had, as one with a
         // database does.
         2 => {
+            let before = tally.failed();
             stack.authority.stop();
+            wait::until("calls that meet the outage", SOON, || {
+                (tally.failed() >= before + 4).then_some(())
+            });
             stack.authority.resume();
         }
         _ => {
@@ -234,6 +238,10 @@ impl Tally {
 
     fn succeeded(&self) -> usize {
         self.by(Way::Socket) + self.by(Way::Bus)
+    }
+
+    fn failed(&self) -> usize {
+        self.outcomes.lock().unwrap().values().sum()
     }
 
     fn by(&self, way: Way) -> usize {
