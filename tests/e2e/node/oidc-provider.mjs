@@ -3,7 +3,8 @@
 //
 // Environment: CLIENT_ID, REDIRECT_URI. The first line of standard output is JSON with the issuer.
 // Lines of standard input: `new-nonces` makes every nonce given out so far worthless, as a restart
-// with another secret does; `tokens` lists the refresh tokens issued. Each is answered by a line.
+// with another secret does; `tokens` lists the refresh tokens issued; `token-answers` lists what the
+// token endpoint answered since it was asked last. Each is answered by a line.
 
 import { randomBytes, webcrypto } from "node:crypto";
 import { createServer } from "node:http";
@@ -96,7 +97,13 @@ const provider = () => {
 };
 
 let handle = provider();
-server.on("request", (request, response) => handle(request, response));
+let tokenAnswers = [];
+server.on("request", (request, response) => {
+    if (request.url === "/token") {
+        response.on("finish", () => tokenAnswers.push(response.statusCode));
+    }
+    handle(request, response);
+});
 
 const commands = {
     "new-nonces": () => {
@@ -104,6 +111,11 @@ const commands = {
         return {};
     },
     "tokens": () => ({ refreshTokens }),
+    "token-answers": () => {
+        const answers = tokenAnswers;
+        tokenAnswers = [];
+        return { answers };
+    },
 };
 
 console.log(JSON.stringify({ issuer }));

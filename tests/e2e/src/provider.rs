@@ -60,6 +60,12 @@ impl Provider {
             .collect()
     }
 
+    /// The statuses the token endpoint answered with since this was asked last.
+    pub fn token_answers(&mut self) -> Vec<u64> {
+        let answers = self.ask("token-answers")["answers"].take();
+        serde_json::from_value(answers).expect("a list of numbers")
+    }
+
     fn ask(&mut self, question: &str) -> Value {
         self.dialogue.say(question);
         let line = self.dialogue.hear(SOON, |line| line.starts_with('{'));

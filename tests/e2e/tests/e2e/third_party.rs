@@ -66,13 +66,19 @@ fn silent_renewals_survive_new_nonces_and_refresh_tokens_that_do_not_rotate() {
     let (stack, mut provider) = with_provider();
     let typed = Typed::over_socket(&stack);
     let mut last = sign_in(&typed, &provider)["access_token"].clone();
+    provider.token_answers();
     for round in 0..4 {
-        if round % 2 == 1 {
+        // A nonce that is no longer good is answered by a new one, and that is used once.
+        let expected = if round % 2 == 1 {
             provider.change_nonces();
-        }
+            &[400, 200][..]
+        } else {
+            &[200]
+        };
         let forced = request(&provider, &json!({"force_refresh": true}));
         let token = typed.ask("AcquireTokenSilent", &forced).unwrap();
         assert_ne!(token["access_token"], last, "round {round}");
+        assert_eq!(provider.token_answers(), expected, "round {round}");
         assert_eq!(token["binding"], "sender-constrained:dpop");
         last = token["access_token"].clone();
     }
