@@ -14,13 +14,15 @@ use crate::sample::{Samples, repeat};
 use crate::scale;
 use crate::world::{Failure, USERS, World};
 
-/// Hits and pings take turns in blocks of this many per caller, so that both see the same machine,
-/// whatever else it does meanwhile.
-const BLOCK: usize = 25;
+/// Calls of one caller, or of all callers together, before hits and pings take turns: few, so that
+/// both see the same machine, whatever else it does meanwhile.
+const TURN: usize = 320;
 /// Callers of the crowded cases.
 const CROWD: usize = 32;
-/// Calls of each of them.
-const CROWDED_CALLS: usize = 1000;
+/// Turns of the crowded cases.
+const CROWDED_TURNS: usize = 100;
+/// Calls of which a 99th percentile is taken.
+const STRETCH: usize = 400;
 /// Callers on each path whose calls memory is looked at for.
 const MANY_CALLERS: usize = 8;
 /// How long the authority stalls.
@@ -77,7 +79,8 @@ async fn one_caller(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let peer = Peer::connect(world, path).await?;
-    let (hits, pings) = in_turns(std::slice::from_ref(&peer), calls).await?;
+    let turns = calls.div_ceil(TURN);
+    let (hits, pings) = in_turns(std::slice::from_ref(&peer), turns).await?;
     let (name, floor) = path.names();
     report.row(name, &hits, (floor, &pings), Compare::P50(path.reach()));
     Ok(())
@@ -85,7 +88,7 @@ async fn one_caller(
 
 async fn crowd(world: &World, path: Path, report: &mut Report) -> Result<(), Failure> {
     let peers = try_join_all((0..CROWD).map(|_| Peer::connect(world, path))).await?;
-    let (hits, pings) = in_turns(&peers, CROWDED_CALLS).await?;
+    let (hits, pings) = in_turns(&peers, CROWDED_TURNS).await?;
     let (name, floor) = path.names();
     let by = Compare::P50(path.reach());
     report.row(
@@ -97,14 +100,16 @@ async fn crowd(world: &World, path: Path, report: &mut Report) -> Result<(), Fai
     Ok(())
 }
 
-/// Every peer makes this many hits and as many pings, block by block.
-async fn in_turns(peers: &[Peer], calls: usize) -> Result<(Samples, Samples), Failure> {
-    let (mut hits, mut pings) = (Samples::default(), Samples::default());
-    for _ in 0..calls.div_ceil(BLOCK) {
-        for samples in try_join_all(peers.iter().map(|peer| repeat(BLOCK, || peer.ping()))).await? {
+/// The peers make hits and pings in turns, as many of each.
+async fn in_turns(peers: &[Peer], turns: usize) -> Result<(Samples, Samples), Failure> {
+    let empty = Samples::in_stretches_of(TURN);
+    let (mut hits, mut pings) = (empty.clone(), empty);
+    let each = TURN / peers.len();
+    for _ in 0..turns {
+        for samples in try_join_all(peers.iter().map(|peer| repeat(each, || peer.ping()))).await? {
             pings.extend(samples);
         }
-        for samples in try_join_all(peers.iter().map(|peer| repeat(BLOCK, || peer.hit()))).await? {
+        for samples in try_join_all(peers.iter().map(|peer| repeat(each, || peer.hit()))).await? {
             hits.extend(samples);
         }
     }
@@ -114,7 +119,8 @@ async fn in_turns(peers: &[Peer], calls: usize) -> Result<(Samples, Samples), Fa
 /// Hits of one account while the authority keeps the renewal of another waiting.
 async fn stalled(world: &World, calls: usize, report: &mut Report) -> Result<(), Failure> {
     let peer = Peer::connect(world, Path::Socket).await?;
-    let free = repeat(calls, || peer.hit()).await?;
+    let mut free = Samples::in_stretches_of(STRETCH);
+    free.extend(repeat(calls, || peer.hit()).await?);
     let milliseconds = u64::try_from(STALL.as_millis())?;
     world.authority.fault(FaultRule {
         endpoint: Endpoint::Token,
@@ -127,13 +133,14 @@ async fn stalled(world: &World, calls: usize, report: &mut Report) -> Result<(),
     })?;
     let stalling = world.socket_broker();
     let renewal = stalling.acquire_token_silent(world.silent_request(1, CachePolicy::ForceRefresh));
-    let held = tokio::select! {
+    let mut held = Samples::in_stretches_of(STRETCH);
+    held.extend(tokio::select! {
         // The renewal must still be waiting when the hits are through, or nothing was measured.
         hits = repeat(calls, || peer.hit()) => hits?,
         early = renewal => {
             return Err(format!("the authority did not stall: {:?}", early.map(drop)).into());
         }
-    };
+    });
     world.authority.clear_faults();
     let by = Compare::P99(2.0);
     report.row(

@@ -31,7 +31,7 @@ pub struct Row {
 pub enum Compare {
     /// Medians; the ratio should not exceed the bound.
     P50(f64),
-    /// 99th percentiles, usual ones; the ratio should not exceed the bound.
+    /// 99th percentiles; the ratio should not exceed the bound.
     P99(f64),
     /// Nothing: the row is there for scale.
     Nothing,
@@ -50,19 +50,15 @@ impl Report {
     /// Adds a case and its floor.
     pub fn row(&mut self, case: &str, measured: &Samples, floor: (&str, &Samples), by: Compare) {
         let (name, floor) = floor;
-        let (p50, p99) = (measured.p50(), measured.p99());
-        let (p99, ratio, reach) = match by {
-            Compare::P50(reach) => (p99, Some(p50 / floor.p50()), Some(reach)),
-            Compare::P99(reach) => {
-                let usual = measured.usual_p99();
-                (usual, Some(usual / floor.usual_p99()), Some(reach))
-            }
-            Compare::Nothing => (p99, None, None),
+        let (ratio, reach) = match by {
+            Compare::P50(reach) => (Some(measured.p50() / floor.p50()), Some(reach)),
+            Compare::P99(reach) => (Some(measured.p99() / floor.p99()), Some(reach)),
+            Compare::Nothing => (None, None),
         };
         self.rows.push(Row {
             case: case.to_owned(),
-            p50_us: rounded(p50),
-            p99_us: rounded(p99),
+            p50_us: rounded(measured.p50()),
+            p99_us: rounded(measured.p99()),
             floor: name.to_owned(),
             floor_p50_us: rounded(floor.p50()),
             ratio: ratio.map(rounded),

@@ -3,48 +3,63 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Calls of one stretch of [`Samples::usual_p99`].
-const STRETCH: usize = 400;
+/// Durations of one case, in microseconds, in the order they were measured.
+///
+/// A machine that is shared does other things in between, for moments that are long beside a call.
+/// So each figure is taken for every stretch of calls on its own, and the one that counts is the
+/// lower quartile of these: what a stretch shows that little else disturbed. On a quiet machine
+/// that is the figure of all calls together.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    durations: Vec<f64>,
+    stretch: usize,
+}
 
-/// Durations of one case, in microseconds.
-#[derive(Clone, Debug, Default)]
-pub struct Samples(Vec<f64>);
+/// One stretch.
+impl Default for Samples {
+    fn default() -> Self {
+        Self::in_stretches_of(usize::MAX)
+    }
+}
 
 impl Samples {
+    /// None yet; this many calls make a stretch.
+    pub const fn in_stretches_of(calls: usize) -> Self {
+        Self {
+            durations: Vec::new(),
+            stretch: calls,
+        }
+    }
+
     /// Adds one duration.
     pub fn push(&mut self, duration: Duration) {
-        self.0.push(duration.as_secs_f64() * 1e6);
+        self.durations.push(duration.as_secs_f64() * 1e6);
     }
 
     /// Adds those of another run.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.durations.extend(other.durations);
     }
 
-    /// The median.
+    /// The median of an undisturbed stretch.
     pub fn p50(&self) -> f64 {
-        self.percentile(50)
+        self.undisturbed(50)
     }
 
-    /// The 99th percentile.
+    /// The 99th percentile of an undisturbed stretch.
     pub fn p99(&self) -> f64 {
-        self.percentile(99)
+        self.undisturbed(99)
     }
 
-    /// The 99th percentile of a usual stretch of [`STRETCH`] calls: something else that keeps the
-    /// machine busy for a moment spoils the stretches it meets, and not the figure.
-    pub fn usual_p99(&self) -> f64 {
-        let stretches = self.0.chunks(STRETCH).map(|part| percentile(part, 99));
-        percentile(&stretches.collect::<Vec<_>>(), 50)
-    }
-
-    fn percentile(&self, percent: usize) -> f64 {
-        percentile(&self.0, percent)
+    fn undisturbed(&self, percent: usize) -> f64 {
+        let stretches = self.durations.chunks(self.stretch);
+        let figures: Vec<f64> = stretches.map(|part| percentile(part, percent)).collect();
+        percentile(&figures, 25)
     }
 }
 
-fn percentile(durations: &[f64], percent: usize) -> f64 {
-    let mut sorted = durations.to_vec();
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or(f64::NAN)
@@ -67,4 +82,33 @@ where
         samples.push(start.elapsed());
     }
     Ok(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_disturbs_some_stretches_does_not_count() {
+        let mut samples = Samples::in_stretches_of(100);
+        for stretch in 0..10 {
+            for call in 1..=100 {
+                let disturbed = if stretch % 2 == 0 { 1000 } else { 0 };
+                samples.push(Duration::from_micros(call + disturbed));
+            }
+        }
+        assert_eq!(
+            (samples.p50().round(), samples.p99().round()),
+            (51.0, 100.0)
+        );
+    }
+
+    #[test]
+    fn without_stretches_all_calls_count_alike() {
+        let mut samples = Samples::default();
+        for call in [3, 1, 2, 9, 4] {
+            samples.push(Duration::from_micros(call));
+        }
+        assert_eq!((samples.p50().round(), samples.p99().round()), (3.0, 9.0));
+    }
 }
