@@ -118,7 +118,7 @@ impl Request {
         self,
         service: &dyn BrokerService,
         caller: &Caller,
-        agent: Arc<dyn UserAgent>,
+        agent: &(dyn Fn() -> Arc<dyn UserAgent> + Send + Sync),
     ) -> Result<Outcome, AcquireTokenError> {
         Ok(match self {
             Self::Bearer(request) => {
@@ -131,7 +131,7 @@ impl Request {
             }
             Self::Interactive(request) => {
                 let result = service
-                    .acquire_token_interactive(caller, *request, agent)
+                    .acquire_token_interactive(caller, *request, agent())
                     .await?;
                 Outcome::Token(Box::new(result))
             }
@@ -220,7 +220,8 @@ pub(crate) struct Job<'a> {
     /// The name under which requests are counted and cancelled together.
     pub(crate) counted_as: &'a str,
     pub(crate) id: Option<&'a str>,
-    pub(crate) agent: Arc<dyn UserAgent>,
+    /// Who shows sign-ins.
+    pub(crate) agent: &'a (dyn Fn() -> Arc<dyn UserAgent> + Send + Sync),
 }
 
 impl Job<'_> {

@@ -207,7 +207,7 @@ impl BusHandler {
             caller: &caller,
             counted_as: sender,
             id: envelope.id.as_deref(),
-            agent: Arc::new(NoAgent),
+            agent: &|| Arc::new(NoAgent),
         };
         job.run(call, request).await
     }

@@ -216,7 +216,7 @@ impl Peer {
                 Via::Bus { unique_name } => unique_name,
             },
             id: envelope.id.as_deref(),
-            agent: self.agent(),
+            agent: &|| self.agent(),
         };
         job.run(call, request).await
     }

@@ -116,7 +116,8 @@ impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, scope) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { " " };
-            write!(f, "{separator}{scope}")?;
+            f.write_str(separator)?;
+            f.write_str(scope)?;
         }
         Ok(())
     }

@@ -67,12 +67,13 @@ pub struct Redeemable {
 impl Cache {
     /// Decides what can be done for one silent request.
     pub fn lookup(&self, query: &Query<'_>, now: UnixTime) -> Lookup {
-        let Some(account) = self.account(query.account) else {
+        let Some(entry) = self.accounts.get(query.account) else {
             return Lookup::Absent;
         };
-        let Some(grant) = self.grant(query.account, query.client) else {
+        let Some(grant) = entry.grants.get(query.client) else {
             return Lookup::Absent;
         };
+        let account = &entry.account;
         let hit = grant.access_token(query, now).map(|token| Hit {
             account: Arc::clone(account),
             token: Arc::clone(token),
