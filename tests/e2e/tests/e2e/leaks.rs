@@ -193,7 +193,10 @@ fn the_memory_of_others_is_clean(
         ("keyward", ours.0.id()),
         ("keyward-session", session),
     ] {
-        let memory = control.in_memory(process).unwrap();
+        let memory = control.in_memory(process);
+        let memory = memory.unwrap_or_else(|error| {
+            panic!("not even root can read the memory of {what}; give it CAP_SYS_PTRACE: {error}")
+        });
         assert!(!memory.is_empty(), "the memory of {what} is not searched");
         let memory = refresh_tokens.in_memory(process).unwrap();
         assert_eq!(memory, [], "in {what}");
