@@ -17,7 +17,7 @@ use keyward_client::result::AuthenticationResult;
 use crate::names::keyward::{INTERFACE, PATH};
 use crate::reconnect::Reconnecting;
 use crate::service::Caller;
-use crate::wire::bearer::Answer;
+use crate::wire::bearer::{Answer, LastAbout};
 use crate::wire::dict::{Dict, Entries};
 use crate::wire::{self, WireError};
 
@@ -35,6 +35,7 @@ struct Inner {
     connection: Reconnecting,
     destination: Option<&'static str>,
     next: AtomicU64,
+    last_about: LastAbout,
 }
 
 /// Whether a call may be made again after the connection broke.
@@ -51,6 +52,7 @@ impl Typed {
                 connection,
                 destination,
                 next: AtomicU64::new(1),
+                last_about: LastAbout::default(),
             }),
             on_behalf_of: None,
         }
@@ -82,7 +84,7 @@ impl Typed {
             let answer: Answer<'_> = body
                 .deserialize()
                 .map_err(|_| WireError::Body("sss").in_response())?;
-            let result = answer.read(request.token.correlation_id);
+            let result = answer.read(request.token.correlation_id, &self.inner.last_about);
             return result.map_err(|error| error.in_response());
         }
         let entries = wire::request::write_silent(&request);

@@ -7,6 +7,7 @@
 //! passes through its reader and writer.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use zbus::Type;
@@ -201,22 +202,60 @@ impl<'a> Answer<'a> {
         ))
     }
 
-    /// The result that was written so, to the request with this correlation id.
+    /// The result that was written so, to the request with this correlation id. `last` is what was
+    /// read from the same broker before.
     pub(crate) fn read(
         &self,
         correlation_id: CorrelationId,
+        last: &LastAbout,
     ) -> Result<AuthenticationResult, WireError> {
         let Self(access_token, id_token, about) = self;
-        let about: About<'_> =
-            serde_json::from_str(about).map_err(|error| not_understood("about", &error))?;
         Ok(AuthenticationResult {
             access_token: AccessToken::new((*access_token).to_owned()),
+            id_token: (!id_token.is_empty()).then(|| IdTokenText::new((*id_token).to_owned())),
+            correlation_id,
+            ..last.read(about, correlation_id)?
+        })
+    }
+}
+
+/// What was said about the last tokens. Until they are renewed it is said with each answer, and
+/// need not be read each time.
+#[derive(Debug, Default)]
+pub(crate) struct LastAbout(Mutex<Option<(String, AuthenticationResult)>>);
+
+impl LastAbout {
+    /// A result that lacks its tokens.
+    fn read(
+        &self,
+        text: &str,
+        correlation_id: CorrelationId,
+    ) -> Result<AuthenticationResult, WireError> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, result)) = &*last
+            && known == text
+        {
+            return Ok(result.clone());
+        }
+        let result = About::read(text, correlation_id)?;
+        *last = Some((text.to_owned(), result.clone()));
+        Ok(result)
+    }
+}
+
+impl About<'_> {
+    /// A result that lacks its tokens.
+    fn read(text: &str, correlation_id: CorrelationId) -> Result<AuthenticationResult, WireError> {
+        let about: About<'_> =
+            serde_json::from_str(text).map_err(|error| not_understood("about", &error))?;
+        Ok(AuthenticationResult {
+            access_token: AccessToken::new(String::new()),
             token_type: TokenType::Bearer,
             scopes: Scopes::parse(&about.scopes),
             expires_on: UnixTime::from_secs(about.expires_on),
             ext_expires_on: about.ext_expires_on.map(UnixTime::from_secs),
             refresh_on: about.refresh_on.map(UnixTime::from_secs),
-            id_token: (!id_token.is_empty()).then(|| IdTokenText::new((*id_token).to_owned())),
+            id_token: None,
             token_source: known("token_source", read_source(&about.token_source))?,
             binding: Some(known("binding", Binding::parse(&about.binding))?),
             key_protection: Some(known(
@@ -282,4 +321,58 @@ fn not_understood(what: &'static str, error: &serde_json::Error) -> WireError {
         _ => "is not JSON",
     };
     WireError::value(what, &format!("{why} (column {})", error.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORRELATION_ID: [u8; 16] = [3; 16];
+
+    fn about(username: &str) -> String {
+        let mut object = Object::with_capacity(0);
+        object
+            .text("scopes", "a b")
+            .number("expires_on", 7)
+            .text("home_account_id", "u.t")
+            .text("username", username);
+        for name in ["authority", "environment", "tenant_id", "local_account_id"] {
+            object.text(name, name);
+        }
+        object
+            .text("token_source", "cache")
+            .text("binding", Binding::Dpop.as_str())
+            .text("key_protection", KeyProtection::Software.as_str());
+        object.finish()
+    }
+
+    #[test]
+    fn each_answer_has_its_own_tokens_and_account_whatever_was_said_before() {
+        let last = LastAbout::default();
+        for (token, username) in [("1", "alice"), ("2", "alice"), ("3", "bob"), ("4", "alice")] {
+            let id_token = if token == "2" { "" } else { "i" };
+            let answer = Answer(token, id_token, about(username).into());
+            let id = CorrelationId::from_random(CORRELATION_ID);
+            let result = answer.read(id, &last).unwrap();
+            assert_eq!(result.access_token.expose_secret(), token);
+            assert_eq!(result.id_token.is_some(), token != "2");
+            assert_eq!(result.account.username, username);
+            assert_eq!(result.correlation_id, id);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_stays_so() {
+        let last = LastAbout::default();
+        let id = CorrelationId::from_random(CORRELATION_ID);
+        for _ in 0..2 {
+            for text in ["", "{}", &about("x").replace("cache", "elsewhere")] {
+                assert!(
+                    Answer("t", "", text.into()).read(id, &last).is_err(),
+                    "{text}"
+                );
+            }
+            assert!(Answer("t", "", about("x").into()).read(id, &last).is_ok());
+        }
+    }
 }
