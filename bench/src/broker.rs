@@ -16,11 +16,11 @@ use crate::world::{Failure, USERS, World};
 
 /// Calls of one caller, or of all callers together, before hits and pings take turns: few, so that
 /// both see the same machine, whatever else it does meanwhile.
-const TURN: usize = 320;
+const TURN: usize = 800;
 /// Callers of the crowded cases.
 const CROWD: usize = 32;
 /// Turns of the crowded cases.
-const CROWDED_TURNS: usize = 100;
+const CROWDED_TURNS: usize = 41;
 /// Calls of which a 99th percentile is taken.
 const STRETCH: usize = 400;
 /// Callers on each path whose calls memory is looked at for.
@@ -36,7 +36,7 @@ const MANY_CALLS: usize = 100_000;
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// Calls per case of one caller.
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 20_000)]
     calls: usize,
     /// Leave out Microsoft's runtime, which stands in the table for scale.
     #[arg(long)]

@@ -29,7 +29,7 @@ pub struct Row {
 /// Which figure of a case is compared with its floor.
 #[derive(Clone, Copy, Debug)]
 pub enum Compare {
-    /// Medians; the ratio should not exceed the bound.
+    /// Medians of turns, measured in turns with the floor; the ratio should not exceed the bound.
     P50(f64),
     /// 99th percentiles; the ratio should not exceed the bound.
     P99(f64),
@@ -50,17 +50,21 @@ impl Report {
     /// Adds a case and its floor.
     pub fn row(&mut self, case: &str, measured: &Samples, floor: (&str, &Samples), by: Compare) {
         let (name, floor) = floor;
+        let (p50, floor_p50) = match by {
+            Compare::P50(_) => measured.p50_beside(floor),
+            Compare::P99(_) | Compare::Nothing => (measured.p50(), floor.p50()),
+        };
         let (ratio, reach) = match by {
-            Compare::P50(reach) => (Some(measured.p50() / floor.p50()), Some(reach)),
+            Compare::P50(reach) => (Some(p50 / floor_p50), Some(reach)),
             Compare::P99(reach) => (Some(measured.p99() / floor.p99()), Some(reach)),
             Compare::Nothing => (None, None),
         };
         self.rows.push(Row {
             case: case.to_owned(),
-            p50_us: rounded(measured.p50()),
+            p50_us: rounded(p50),
             p99_us: rounded(measured.p99()),
             floor: name.to_owned(),
-            floor_p50_us: rounded(floor.p50()),
+            floor_p50_us: rounded(floor_p50),
             ratio: ratio.map(rounded),
             reach,
         });

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 /// Durations of one case, in microseconds, in the order they were measured.
 ///
 /// A machine that is shared does other things in between, for moments that are long beside a call.
-/// So each figure is taken for every stretch of calls on its own, and the one that counts is the
-/// lower quartile of these: what a stretch shows that little else disturbed. On a quiet machine
-/// that is the figure of all calls together.
+/// So figures are taken for every stretch of calls on its own. On a quiet machine all stretches
+/// show the same, which is the figure of all calls together.
 #[derive(Clone, Debug)]
 pub struct Samples {
     durations: Vec<f64>,
@@ -41,14 +40,28 @@ impl Samples {
         self.durations.extend(other.durations);
     }
 
-    /// The median of an undisturbed stretch.
+    /// The median of a stretch that little else disturbed: the lower quartile of all stretches'.
     pub fn p50(&self) -> f64 {
         self.undisturbed(50)
     }
 
-    /// The 99th percentile of an undisturbed stretch.
+    /// The 99th percentile of a stretch that little else disturbed.
     pub fn p99(&self) -> f64 {
         self.undisturbed(99)
+    }
+
+    /// The medians of a stretch, and of the one of `floor` that was measured next to it: those whose
+    /// ratio is the median of all such ratios. Whatever the machine does for longer than a stretch,
+    /// it does to both.
+    pub fn p50_beside(&self, floor: &Self) -> (f64, f64) {
+        let own = self.durations.chunks(self.stretch);
+        let mut pairs: Vec<_> = own
+            .zip(floor.durations.chunks(floor.stretch))
+            .map(|(own, floor)| (percentile(own, 50), percentile(floor, 50)))
+            .collect();
+        pairs.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+        let middle = pairs.get(pairs.len() / 2);
+        middle.copied().unwrap_or((f64::NAN, f64::NAN))
     }
 
     fn undisturbed(&self, percent: usize) -> f64 {
@@ -101,6 +114,20 @@ mod tests {
             (samples.p50().round(), samples.p99().round()),
             (51.0, 100.0)
         );
+    }
+
+    #[test]
+    fn neighbours_are_compared() {
+        let (mut own, mut floor) = (Samples::in_stretches_of(10), Samples::in_stretches_of(10));
+        // The machine is faster at times, but not by the turn.
+        for (factor, extra) in [(1, 0), (3, 0), (3, 9), (1, 9), (2, 0)] {
+            for _ in 0..10 {
+                own.push(Duration::from_micros(20 * factor + extra));
+                floor.push(Duration::from_micros(10 * factor));
+            }
+        }
+        let (own, floor) = own.p50_beside(&floor);
+        assert_eq!((own / floor).round(), 2.0);
     }
 
     #[test]
