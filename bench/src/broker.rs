@@ -21,8 +21,6 @@ const TURN: usize = 800;
 const CROWD: usize = 32;
 /// Turns of the crowded cases.
 const CROWDED_TURNS: usize = 41;
-/// Calls of which a 99th percentile is taken.
-const STRETCH: usize = 400;
 /// Callers on each path whose calls memory is looked at for.
 const MANY_CALLERS: usize = 8;
 /// How long the authority stalls.
@@ -119,8 +117,7 @@ async fn in_turns(peers: &[Peer], turns: usize) -> Result<(Samples, Samples), Fa
 /// Hits of one account while the authority keeps the renewal of another waiting.
 async fn stalled(world: &World, calls: usize, report: &mut Report) -> Result<(), Failure> {
     let peer = Peer::connect(world, Path::Socket).await?;
-    let mut free = Samples::in_stretches_of(STRETCH);
-    free.extend(repeat(calls, || peer.hit()).await?);
+    let free = repeat(calls, || peer.hit()).await?;
     let milliseconds = u64::try_from(STALL.as_millis())?;
     world.authority.fault(FaultRule {
         endpoint: Endpoint::Token,
@@ -133,14 +130,13 @@ async fn stalled(world: &World, calls: usize, report: &mut Report) -> Result<(),
     })?;
     let stalling = world.socket_broker();
     let renewal = stalling.acquire_token_silent(world.silent_request(1, CachePolicy::ForceRefresh));
-    let mut held = Samples::in_stretches_of(STRETCH);
-    held.extend(tokio::select! {
+    let held = tokio::select! {
         // The renewal must still be waiting when the hits are through, or nothing was measured.
         hits = repeat(calls, || peer.hit()) => hits?,
         early = renewal => {
             return Err(format!("the authority did not stall: {:?}", early.map(drop)).into());
         }
-    });
+    };
     world.authority.clear_faults();
     let by = Compare::P99(2.0);
     report.row(

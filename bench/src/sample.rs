@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Durations of one case, in microseconds, in the order they were measured.
 ///
-/// A machine that is shared does other things in between, for moments that are long beside a call.
-/// So figures are taken for every stretch of calls on its own. On a quiet machine all stretches
-/// show the same, which is the figure of all calls together.
+/// They come in stretches, so that those of a case can be compared with the ones of its floor that
+/// were measured next to them: a machine that is shared changes its pace for longer than a stretch.
 #[derive(Clone, Debug)]
 pub struct Samples {
     durations: Vec<f64>,
@@ -40,14 +39,14 @@ impl Samples {
         self.durations.extend(other.durations);
     }
 
-    /// The median of a stretch that little else disturbed: the lower quartile of all stretches'.
+    /// The median of all.
     pub fn p50(&self) -> f64 {
-        self.undisturbed(50)
+        percentile(&self.durations, 50)
     }
 
-    /// The 99th percentile of a stretch that little else disturbed.
+    /// The 99th percentile of all.
     pub fn p99(&self) -> f64 {
-        self.undisturbed(99)
+        percentile(&self.durations, 99)
     }
 
     /// The medians of a stretch, and of the one of `floor` that was measured next to it: those whose
@@ -62,12 +61,6 @@ impl Samples {
         pairs.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
         let middle = pairs.get(pairs.len() / 2);
         middle.copied().unwrap_or((f64::NAN, f64::NAN))
-    }
-
-    fn undisturbed(&self, percent: usize) -> f64 {
-        let stretches = self.durations.chunks(self.stretch);
-        let figures: Vec<f64> = stretches.map(|part| percentile(part, percent)).collect();
-        percentile(&figures, 25)
     }
 }
 
@@ -102,21 +95,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_disturbs_some_stretches_does_not_count() {
-        let mut samples = Samples::in_stretches_of(100);
-        for stretch in 0..10 {
-            for call in 1..=100 {
-                let disturbed = if stretch % 2 == 0 { 1000 } else { 0 };
-                samples.push(Duration::from_micros(call + disturbed));
-            }
-        }
-        assert_eq!(
-            (samples.p50().round(), samples.p99().round()),
-            (51.0, 100.0)
-        );
-    }
-
-    #[test]
     fn neighbours_are_compared() {
         let (mut own, mut floor) = (Samples::in_stretches_of(10), Samples::in_stretches_of(10));
         // The machine is faster at times, but not by the turn.
@@ -131,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn without_stretches_all_calls_count_alike() {
+    fn all_calls_count_alike() {
         let mut samples = Samples::default();
         for call in [3, 1, 2, 9, 4] {
             samples.push(Duration::from_micros(call));
