@@ -27,6 +27,9 @@ use crate::state::State;
 use crate::tenant::{EntraName, Tenant};
 use crate::{admin, api, subject};
 
+/// The error that asks for another request with a nonce (RFC 9449 §8, §9).
+const USE_DPOP_NONCE: &str = "use_dpop_nonce";
+
 /// Handles one request. `stop` ends waits that a script asked for.
 pub(crate) async fn dispatch(
     state: &State,
@@ -51,6 +54,9 @@ pub(crate) async fn dispatch(
     call.now = skewed(state.clock.now(), plan.skew);
     call.twist = plan.twist;
     let response = answer_with(state, &call, &route, &plan);
+    if outcome_of(&response) == USE_DPOP_NONCE {
+        state.faults.not_yet(&plan);
+    }
     finish(state, &call, &subject, response)
 }
 
@@ -160,16 +166,19 @@ fn home(call: &Call) -> Response {
     reply::outcome(pages::home(&links), "ok")
 }
 
+/// What a request came to.
+fn outcome_of(response: &Response) -> &str {
+    let outcome = response.extensions().get::<Outcome>();
+    outcome.map_or("ok", |Outcome(outcome)| outcome.as_ref())
+}
+
 /// Dates the answer by the clock the request was handled by, and notes what came of it.
 fn finish(state: &State, call: &Call, subject: &Subject, mut response: Response) -> Response {
     if let Ok(date) = HeaderValue::from_str(&http_date(call.now)) {
         response.headers_mut().insert(DATE, date);
     }
-    let extensions = response.extensions();
-    let outcome = extensions
-        .get::<Outcome>()
-        .map_or("ok", |Outcome(outcome)| outcome.as_ref());
-    let answered = extensions.get::<Unanswered>().is_none();
+    let outcome = outcome_of(&response);
+    let answered = response.extensions().get::<Unanswered>().is_none();
     let entry = LogEntry {
         time: state.clock.now(),
         method: call.method.to_string(),

@@ -239,13 +239,40 @@ impl Faults {
             let mut plan = Plan::default();
             for rule in rules.iter_mut() {
                 let strikes = rule.endpoint == endpoint && rule.matching.fits(subject);
+                let twisted = plan.twist;
                 if strikes && plan.add(rule.fault) {
+                    if plan.twist != twisted && rule.times.is_some() {
+                        plan.counted = Some(rule.clone());
+                    }
                     rule.times = rule.times.map(|times| times.saturating_sub(1));
                 }
             }
             rules.retain(|rule| rule.times != Some(0));
             plan
         })
+    }
+
+    /// A request that only has to bring a nonce comes again (RFC 9449 §8): what would have struck
+    /// it strikes then, and has not been used up.
+    pub(crate) fn not_yet(&self, plan: &Plan) {
+        let nonce_itself = plan.twist == Some(Twist::WrongNonce);
+        let Some(counted) = plan.counted.as_ref().filter(|_| !nonce_itself) else {
+            return;
+        };
+        self.0.with(|rules| {
+            let same = |rule: &&mut FaultRule| {
+                let times = counted.times.map(|times| times.saturating_sub(1));
+                **rule
+                    == FaultRule {
+                        times,
+                        ..counted.clone()
+                    }
+            };
+            match rules.iter_mut().find(same) {
+                Some(rule) => rule.times = counted.times,
+                None => rules.insert(0, counted.clone()),
+            }
+        });
     }
 
     /// Those that still wait.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Fault;
+use super::{Fault, FaultRule};
 
 /// A lie the endpoint itself has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,14 @@ pub(crate) enum Ending {
 }
 
 /// What is to happen to one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
     pub(crate) skew: i64,
     pub(crate) twist: Option<Twist>,
     pub(crate) ending: Option<Ending>,
+    /// The rule of the twist, if it strikes a limited number of times.
+    pub(super) counted: Option<FaultRule>,
 }
 
 impl Plan {

@@ -141,6 +141,21 @@ async fn a_lost_answer_is_not_a_lost_account() {
 }
 
 #[tokio::test]
+async fn a_fault_strikes_once_however_many_rounds_the_nonce_takes() {
+    let running = authority().await;
+    let (app, refresh_token) = signed_in(&running).await;
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token.as_str()),
+    ];
+    *app.nonce.lock().unwrap() = None;
+    once(&running, Endpoint::Token, Fault::Expired);
+    assert_eq!(app.token_once(&refresh).await.error(), "use_dpop_nonce");
+    assert_eq!(app.token_once(&refresh).await.error(), "invalid_grant");
+    app.token_once(&refresh).await.ok();
+}
+
+#[tokio::test]
 async fn a_wrong_nonce_costs_one_more_round() {
     let running = authority().await;
     let (app, refresh_token) = signed_in(&running).await;
