@@ -17,6 +17,10 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// How long to wait between two looks: nobody announces that a collection is unlocked.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// A question that reaches gnome-keyring (42.1 was seen) in the first milliseconds, before it is
+/// ready to be asked, makes it abort. It is started again then, this often.
+const STARTS: u32 = 5;
+
 /// A running Secret Service with an unlocked collection `login`. It is killed when dropped.
 #[derive(Debug)]
 pub struct Keyring(Child);
@@ -29,6 +33,23 @@ impl Keyring {
     /// When it is not installed or does not get ready in time, in a person's words.
     pub async fn start(place: &Place, bus: &str) -> Result<Self, String> {
         let address = BusAddress::parse(bus, None).map_err(|error| error.to_string())?;
+        for _ in 0..STARTS {
+            if let Some(keyring) = Self::start_once(place, bus, &address).await? {
+                return Ok(keyring);
+            }
+        }
+        Err(
+            "gnome-keyring-daemon ended before it was ready: is gnome-keyring installed?"
+                .to_owned(),
+        )
+    }
+
+    /// `None`: it ended before it was ready.
+    async fn start_once(
+        place: &Place,
+        bus: &str,
+        address: &BusAddress,
+    ) -> Result<Option<Self>, String> {
         let mut daemon = process::attached(&place.program("keyward-dev"), "gnome-keyring-daemon")
             .args(["--foreground", "--unlock", "--components=secrets"])
             .env("DBUS_SESSION_BUS_ADDRESS", bus)
@@ -46,8 +67,8 @@ impl Keyring {
             let _ = password.write_all(b"pw").await;
         }
         tokio::select! {
-            () = unlocked(&address) => Ok(Self(daemon)),
-            _ = daemon.wait() => Err("is gnome-keyring installed?".to_owned()),
+            () = unlocked(address) => Ok(Some(Self(daemon))),
+            _ = daemon.wait() => Ok(None),
             () = tokio::time::sleep(READY_WITHIN) => {
                 Err(format!("gnome-keyring was not ready within {} s", READY_WITHIN.as_secs()))
             }
