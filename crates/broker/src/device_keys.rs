@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use keyward_client::binding::KeyProtection;
 use keyward_client::oauth::jose::{Jwk, Signer, SignerError};
 use keyward_client::ports::{BindingKey, BindingKeys, KeyError, KeyRef};
-use keyward_keystore::{KeyId, KeyStore, KeyStoreError, Protection};
+use keyward_keystore::{KeyId, KeyKind, KeyStore, KeyStoreError, Protection};
 use keyward_store::{KeyWrap, WrapError};
 use zeroize::Zeroizing;
 
@@ -57,7 +57,7 @@ impl BindingKeys for DeviceKeys {
     }
 
     async fn create(&self) -> Result<KeyRef, KeyError> {
-        let id = self.store.create().map_err(key_error)?;
+        let id = self.store.create(KeyKind::Sign, None).map_err(key_error)?;
         Ok(KeyRef::new(id.as_str()))
     }
 
@@ -89,7 +89,10 @@ impl BindingKey for DeviceKey {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.0.sign(message).map_err(|error| match error {
             SignerError::KeyLost => KeyError::Lost(error.to_string()),
-            SignerError::Unavailable(why) => KeyError::Unavailable(why),
+            SignerError::Unavailable(why) | SignerError::PinRefused(why) => {
+                KeyError::Unavailable(why)
+            }
+            SignerError::PinRequired => KeyError::Unavailable(error.to_string()),
         })
     }
 }
@@ -98,6 +101,7 @@ impl BindingKey for DeviceKey {
 pub(crate) fn protection_of(store: &dyn KeyStore) -> KeyProtection {
     match store.protection() {
         Protection::Software => KeyProtection::Software,
+        Protection::Tpm => KeyProtection::Tpm,
     }
 }
 
@@ -109,7 +113,7 @@ fn id_of(key: &KeyRef) -> Result<KeyId, KeyError> {
 /// A key file that is gone or was changed stays so; what keeps it from being read can be mended.
 fn key_error(error: KeyStoreError) -> KeyError {
     match error {
-        KeyStoreError::NotFound(_) | KeyStoreError::Damaged { .. } => {
+        KeyStoreError::NotFound(_) | KeyStoreError::Damaged { .. } | KeyStoreError::Lost(_) => {
             KeyError::Lost(error.to_string())
         }
         other => KeyError::Unavailable(other.to_string()),

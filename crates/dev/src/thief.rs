@@ -8,7 +8,7 @@ use std::path::Path;
 use keyward::{AccountInfo, NativeBrokerPlugin};
 use keyward_dev_authority::Running;
 use keyward_http::Client;
-use keyward_keystore::{KeyStore as _, SoftwareKeyStore};
+use keyward_keystore::{KeyKind, KeyStore as _, SoftwareKeyStore};
 use keyward_oauth::dpop::{self, ProofTarget};
 use keyward_oauth::identifiers::{ClientId, CorrelationId};
 use keyward_oauth::refresh_token::RefreshRequest;
@@ -161,7 +161,7 @@ impl Elsewhere {
         let keys = SoftwareKeyStore::open(&folder.path().join("keys"))
             .map_err(|error| DevError::Environment(error.to_string()))?;
         let key = keys
-            .create()
+            .create(KeyKind::Sign, None)
             .and_then(|id| keys.open(&id))
             .map_err(|error| DevError::Environment(error.to_string()))?;
         let token_endpoint = parse(&format!(
@@ -254,7 +254,7 @@ fn replace_device_key(state: &Path) -> Result<(), DevError> {
     let folder = tempfile::tempdir().map_err(DevError::io("make a temporary folder"))?;
     let keys = folder.path().join("keys");
     SoftwareKeyStore::open(&keys)
-        .and_then(|store| store.create())
+        .and_then(|store| store.create(KeyKind::Sign, None))
         .map_err(|error| DevError::Environment(error.to_string()))?;
     let name = "wrapping.key";
     fs::copy(keys.join(name), state.join("keys").join(name))

@@ -178,6 +178,14 @@ impl Jwk {
         }
     }
 
+    /// The uncompressed point of a P-256 key, `04 || x || y` (SEC 1 §2.3.3).
+    pub fn p256_point(&self) -> Option<&[u8; 65]> {
+        match &self.key {
+            PublicKey::P256(point) => Some(point),
+            PublicKey::Rsa { .. } | PublicKey::Ed25519(_) => None,
+        }
+    }
+
     /// The key without `kid`, `alg` and `use`, as proofs embed it.
     #[must_use]
     pub fn bare(&self) -> Self {

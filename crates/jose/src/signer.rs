@@ -30,6 +30,12 @@ pub enum SignerError {
     /// The key exists but cannot be used at the moment.
     #[error("the signing key cannot be used: {0}")]
     Unavailable(String),
+    /// The key wants a PIN, and none is known.
+    #[error("the signing key wants its PIN")]
+    PinRequired,
+    /// The key's PIN was wrong, or is not taken any more after too many wrong ones.
+    #[error("the signing key refuses: {0}")]
+    PinRefused(String),
 }
 
 impl Unsigned {

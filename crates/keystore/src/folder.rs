@@ -7,8 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, openat, renameat_with,
-    unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, openat,
+    renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -59,6 +59,17 @@ impl Folder {
     /// The path of a file in it, for messages.
     pub(crate) fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// The names of what is in it, in no order. Names that are no text are of no use here.
+    pub(crate) fn names(&self) -> Result<Vec<String>, KeyStoreError> {
+        let failed = |errno| failed("list", &self.path, errno);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            names.extend(entry.file_name().to_str().ok().map(ToOwned::to_owned));
+        }
+        Ok(names)
     }
 
     /// Reads a whole file. `None`: there is none.

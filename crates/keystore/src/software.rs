@@ -1,11 +1,10 @@
-//! The software provider: P-256 keys in files, each sealed under the wrapping key.
+//! The software provider: keys in files, each sealed under the wrapping key.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair};
 use keyward_jose::{Algorithm, Jwk, Signer, SignerError};
 use zeroize::Zeroizing;
 
@@ -13,13 +12,11 @@ use crate::error::KeyStoreError;
 use crate::folder::Folder;
 use crate::seal::SealingKey;
 use crate::wrapping::WrappingKey;
-use crate::{KeyId, KeyStore, Protection};
+use crate::{Counter, Device, KeyId, KeyKind, KeyStore, OaepHash, Pin, Protection, PublicKey};
 
-/// A key file's first bytes: what it is, and the version of its format. A newer format has
-/// another number, and is refused here.
-const MAGIC: [u8; 8] = *b"KWP256\0\x01";
-/// Length of a P-256 private value; the public point follows it in a key file.
-const PRIVATE: usize = 32;
+mod material;
+
+use material::magic;
 
 /// Keys in files of a folder only its user may enter.
 ///
@@ -44,32 +41,52 @@ impl SoftwareKeyStore {
         })
     }
 
-    fn read(&self, id: &KeyId) -> Result<EcdsaKeyPair, KeyStoreError> {
-        let name = file_name(id);
-        let content = self
-            .folder
-            .read(&name)?
-            .ok_or_else(|| KeyStoreError::NotFound(id.clone()))?;
-        let damaged = |reason| KeyStoreError::Damaged {
-            path: self.folder.path_of(&name),
-            reason,
-        };
-        let sealed = content
-            .strip_prefix(&MAGIC)
-            .ok_or_else(|| damaged("it is no key, or of a newer format"))?;
+    /// Seals a private key into a file of its own.
+    fn keep(&self, kind: KeyKind, secret: &[u8]) -> Result<KeyId, KeyStoreError> {
+        let mut random = [0; 16];
+        self.random(&mut random)?;
+        let id = KeyId::from_random(Protection::Software, random);
+        let wrapping_key = self.wrapping_key.get_or_create(&self.folder)?;
+        let key = SealingKey::derive(wrapping_key, PURPOSE_KEYS)?;
+        let sealed = key.seal(secret, &context_of(kind, &id))?;
+        self.folder
+            .create(&id.file_name(), &[magic(kind).as_slice(), &sealed].concat())?;
+        Ok(id)
+    }
+
+    /// Reads a private key, whatever its kind.
+    fn read(&self, id: &KeyId) -> Result<(KeyKind, Zeroizing<Vec<u8>>), KeyStoreError> {
+        let not_found = || KeyStoreError::NotFound(id.clone());
+        if id.protection() != Protection::Software {
+            return Err(not_found());
+        }
+        let content = self.folder.read(&id.file_name())?.ok_or_else(not_found)?;
+        let (kind, sealed) = KeyKind::ALL
+            .iter()
+            .find_map(|kind| Some((*kind, content.strip_prefix(&magic(*kind))?)))
+            .ok_or_else(|| self.damaged(id, "it is no key, or of a newer format"))?;
         let key = SealingKey::derive(self.wrapping_key.get(&self.folder)?, PURPOSE_KEYS)?;
-        let pair = key
-            .open(sealed, &context_of(id))
-            .map_err(|_| damaged("it was changed, or sealed by another device's key"))?;
-        let (private, public) = pair
-            .split_at_checked(PRIVATE)
-            .ok_or_else(|| damaged("it is too short"))?;
-        EcdsaKeyPair::from_private_key_and_public_key(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            private,
-            public,
-        )
-        .map_err(|_| damaged("it is no P-256 key"))
+        let secret = key
+            .open(sealed, &context_of(kind, id))
+            .map_err(|_| self.damaged(id, "it was changed, or sealed by another device's key"))?;
+        Ok((kind, secret))
+    }
+
+    /// Reads a private key of this kind.
+    fn read_for(&self, id: &KeyId, wanted: KeyKind) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
+        let (kind, secret) = self.read(id)?;
+        if kind != wanted {
+            let id = id.clone();
+            return Err(KeyStoreError::WrongKind { id, wanted });
+        }
+        Ok(secret)
+    }
+
+    fn damaged(&self, id: &KeyId, reason: &'static str) -> KeyStoreError {
+        KeyStoreError::Damaged {
+            path: self.folder.path_of(&id.file_name()),
+            reason,
+        }
     }
 }
 
@@ -82,36 +99,82 @@ impl KeyStore for SoftwareKeyStore {
         Protection::Software
     }
 
-    fn create(&self) -> Result<KeyId, KeyStoreError> {
-        let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyStoreError::Crypto("random"))?;
-        let id = KeyId::from_random(random);
+    fn device(&self) -> Result<Device, KeyStoreError> {
+        Ok(Device::software())
+    }
 
-        let refused = |_| KeyStoreError::Crypto("P-256 key generation");
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused)?;
-        let private = pair.private_key().as_be_bytes().map_err(refused)?;
-        let public = pair.public_key().as_ref();
-        let mut secret = Zeroizing::new(Vec::with_capacity(PRIVATE + public.len()));
-        secret.extend_from_slice(private.as_ref());
-        secret.extend_from_slice(public);
+    fn create(&self, kind: KeyKind, pin: Option<&Pin>) -> Result<KeyId, KeyStoreError> {
+        if pin.is_some() {
+            // Whoever may read the file may guess the PIN as often as he likes.
+            let why = "nothing would count wrong PINs of a key in a file";
+            return Err(KeyStoreError::Unsupported(why));
+        }
+        self.keep(kind, &material::generate(kind)?)
+    }
 
-        let wrapping_key = self.wrapping_key.get_or_create(&self.folder)?;
-        let key = SealingKey::derive(wrapping_key, PURPOSE_KEYS)?;
-        let sealed = key.seal(&secret, &context_of(&id))?;
-        self.folder
-            .create(&file_name(&id), &[MAGIC.as_slice(), &sealed].concat())?;
-        Ok(id)
+    fn import_mac(&self, secret: Zeroizing<Vec<u8>>) -> Result<KeyId, KeyStoreError> {
+        self.keep(KeyKind::Mac, &secret)
+    }
+
+    fn public(&self, id: &KeyId) -> Result<PublicKey, KeyStoreError> {
+        let (kind, secret) = self.read(id)?;
+        if kind == KeyKind::Mac {
+            let (id, wanted) = (id.clone(), KeyKind::Sign);
+            return Err(KeyStoreError::WrongKind { id, wanted });
+        }
+        material::public(kind, &secret).ok_or_else(|| self.damaged(id, "it is no key pair"))
     }
 
     fn open(&self, id: &KeyId) -> Result<Arc<dyn Signer>, KeyStoreError> {
-        let pair = self.read(id)?;
+        let secret = self.read_for(id, KeyKind::Sign)?;
+        let pair =
+            material::signing(&secret).ok_or_else(|| self.damaged(id, "it is no P-256 key"))?;
         let public = Jwk::p256(pair.public_key().as_ref())
             .map_err(|_| KeyStoreError::Crypto("P-256 public key"))?;
         Ok(Arc::new(SoftwareKey { pair, public }))
     }
 
+    fn agree(&self, id: &KeyId, peer: &Jwk) -> Result<Zeroizing<[u8; 32]>, KeyStoreError> {
+        let peer = peer.p256_point().ok_or(KeyStoreError::Unsupported(
+            "key agreement with anything but a P-256 key",
+        ))?;
+        let secret = self.read_for(id, KeyKind::Agree)?;
+        material::agree(&secret, peer).ok_or_else(|| self.damaged(id, "it is no P-256 key"))
+    }
+
+    fn decrypt(
+        &self,
+        id: &KeyId,
+        hash: OaepHash,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
+        let secret = self.read_for(id, KeyKind::Decrypt)?;
+        material::decrypt(&secret, hash, ciphertext).ok_or(KeyStoreError::NotOurs)
+    }
+
+    fn derive(
+        &self,
+        id: &KeyId,
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<Zeroizing<[u8; 32]>, KeyStoreError> {
+        let secret = self.read_for(id, KeyKind::Mac)?;
+        Ok(material::derive(&secret, label, context))
+    }
+
     fn delete(&self, id: &KeyId) -> Result<(), KeyStoreError> {
-        self.folder.destroy(&file_name(id))
+        match id.protection() {
+            Protection::Software => self.folder.destroy(&id.file_name()),
+            Protection::Tpm => Ok(()),
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<KeyId>, KeyStoreError> {
+        let names = self.folder.names()?;
+        let ids = names.iter().filter_map(|name| KeyId::of_file(name));
+        Ok(ids
+            .filter(|id| id.protection() == Protection::Software)
+            .collect())
     }
 
     fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Vec<u8>, KeyStoreError> {
@@ -122,6 +185,19 @@ impl KeyStore for SoftwareKeyStore {
     fn unseal(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyStoreError> {
         let wrapping_key = self.wrapping_key.get(&self.folder)?;
         SealingKey::derive(wrapping_key, PURPOSE_SEALS)?.open(sealed, context)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), KeyStoreError> {
+        aws_lc_rs::rand::fill(bytes).map_err(|_| KeyStoreError::Crypto("random"))
+    }
+
+    /// No key here has a PIN: it is forgotten at once.
+    fn unlock(&self, _: Pin) {}
+
+    fn lock(&self) {}
+
+    fn counter(&self) -> Option<&dyn Counter> {
+        None
     }
 }
 
@@ -148,13 +224,9 @@ impl Signer for SoftwareKey {
     }
 }
 
-fn file_name(id: &KeyId) -> String {
-    format!("{id}.key")
-}
-
-/// Binds a sealed key to its name: no key can be put in another's place.
-fn context_of(id: &KeyId) -> Vec<u8> {
-    [MAGIC.as_slice(), id.as_str().as_bytes()].concat()
+/// Binds a sealed key to its kind and name: no key can be put in another's place.
+fn context_of(kind: KeyKind, id: &KeyId) -> Vec<u8> {
+    [magic(kind).as_slice(), id.as_str().as_bytes()].concat()
 }
 
 #[cfg(test)]
