@@ -9,6 +9,7 @@ use zbus::message::Message;
 
 use keyward_client::account::AccountInfo;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::ClientId;
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::{BrokerStatus, SignOutRequest};
@@ -39,13 +40,14 @@ pub(crate) enum Method {
     SignOut,
     DpopProof,
     Status,
+    Manage,
     Version,
     OfferUserAgent,
     Cancel,
 }
 
 impl Method {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 11] = [
         ("AcquireBearerTokenSilent", Self::AcquireBearerTokenSilent),
         ("AcquireTokenSilent", Self::AcquireTokenSilent),
         ("AcquireTokenInteractive", Self::AcquireTokenInteractive),
@@ -53,6 +55,7 @@ impl Method {
         ("SignOut", Self::SignOut),
         ("DpopProof", Self::DpopProof),
         ("Status", Self::Status),
+        ("Manage", Self::Manage),
         ("Version", Self::Version),
         ("OfferUserAgent", Self::OfferUserAgent),
         ("Cancel", Self::Cancel),
@@ -84,6 +87,7 @@ pub(crate) enum Request {
     SignOut(SignOutRequest),
     DpopProof(DpopProofRequest),
     Status,
+    Manage(ManageRequest),
 }
 
 enum Outcome {
@@ -93,6 +97,7 @@ enum Outcome {
     SignedOut,
     Proof(String),
     Status(BrokerStatus),
+    Managed(ManageAnswer),
 }
 
 impl Request {
@@ -107,6 +112,7 @@ impl Request {
             Method::SignOut => Self::SignOut(wire::request::read_sign_out(dict)?),
             Method::DpopProof => Self::DpopProof(wire::request::read_dpop_proof(dict)?),
             Method::Status => Self::Status,
+            Method::Manage => Self::Manage(wire::manage::read_request(dict)?),
             Method::AcquireBearerTokenSilent
             | Method::Version
             | Method::OfferUserAgent
@@ -144,6 +150,9 @@ impl Request {
             }
             Self::DpopProof(request) => Outcome::Proof(service.dpop_proof(caller, request).await?),
             Self::Status => Outcome::Status(service.status(caller).await?),
+            Self::Manage(request) => {
+                Outcome::Managed(service.manage(caller, request, agent()).await?)
+            }
         })
     }
 }
@@ -161,6 +170,7 @@ impl Outcome {
             Self::Token(result) => return call.reply(&wire::result::write(result)),
             Self::Accounts(accounts) => return call.reply(&wire::status::write_accounts(accounts)),
             Self::Status(status) => return call.reply(&wire::status::write(status)),
+            Self::Managed(answer) => return call.reply(&wire::manage::write_answer(answer)),
             Self::SignedOut => {}
             Self::Proof(proof) => {
                 entries.text("dpop_proof", proof);

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 
 use keyward_client::account::AccountInfo;
 use keyward_client::error::AcquireTokenError;
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::ClientId;
 use keyward_client::oauth::transport::UserAgent;
-use keyward_client::ports::{BrokerStatus, SignOutRequest};
+use keyward_client::ports::{BrokerStatus, SignOutRequest, unmanageable};
 use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use keyward_client::result::AuthenticationResult;
 
@@ -79,4 +80,16 @@ pub trait BrokerService: Send + Sync + 'static {
 
     /// What is running, what is bound to what, and why.
     async fn status(&self, caller: &Caller) -> Result<BrokerStatus, AcquireTokenError>;
+
+    /// Sees or changes what the broker itself holds, with a sign-in shown by `agent` if one is
+    /// needed.
+    async fn manage(
+        &self,
+        caller: &Caller,
+        request: ManageRequest,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<ManageAnswer, AcquireTokenError> {
+        let _ = (caller, request, agent);
+        Err(unmanageable())
+    }
 }

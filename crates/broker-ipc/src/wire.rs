@@ -9,6 +9,7 @@ pub(crate) mod bearer;
 pub(crate) mod caller;
 pub(crate) mod dict;
 pub(crate) mod error;
+pub(crate) mod manage;
 pub(crate) mod request;
 pub(crate) mod result;
 pub(crate) mod status;

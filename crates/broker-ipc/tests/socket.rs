@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fixtures::agent::{FakeAgent, Person};
-use fixtures::{ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, interactive, own_uid, silent};
+use fixtures::{
+    ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, device, interactive, own_uid, silent,
+};
 use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions, Starter};
 use keyward_broker_ipc::server::Limits;
 use keyward_broker_ipc::service::{Caller, Via};
 use keyward_client::account::AccountSelector;
 use keyward_client::error::{AcquireTokenError, ErrorKind, TABLE};
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
 use keyward_client::oauth::secret::AccessToken;
 use keyward_client::ports::{SignOutRequest, TokenBroker};
@@ -111,6 +114,15 @@ async fn an_interactive_request_is_shown_by_the_callers_own_agent() {
     assert_eq!(shown.len(), 1);
     assert_eq!(shown[0].0.login_hint.as_deref(), Some("alice@dev.test"));
     assert!(everyones.shown.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_broker_holds_can_be_asked_for() {
+    let socket = Socket::new(Limits::default());
+    let answer = socket.client().manage(ManageRequest::Device).await.unwrap();
+    assert_eq!(answer, ManageAnswer::Device(device()));
+    let caller = socket.broker.callers.lock().unwrap().pop().unwrap();
+    assert_eq!(caller.via, Via::Socket);
 }
 
 #[tokio::test]

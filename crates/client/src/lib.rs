@@ -9,6 +9,7 @@ pub mod account;
 pub mod authority;
 pub mod binding;
 pub mod error;
+pub mod manage;
 pub mod ports;
 pub mod request;
 pub mod result;

@@ -10,7 +10,8 @@ use keyward_oauth::transport::HttpClient;
 
 use crate::account::AccountInfo;
 use crate::binding::{Binding, KeyProtection};
-use crate::error::AcquireTokenError;
+use crate::error::{AcquireTokenError, ErrorKind};
+use crate::manage::{ManageAnswer, ManageRequest};
 use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use crate::result::AuthenticationResult;
 
@@ -87,6 +88,18 @@ pub trait TokenBroker: Send + Sync {
 
     /// What is running, what is bound to what, and why.
     async fn status(&self) -> Result<BrokerStatus, AcquireTokenError>;
+
+    /// Sees or changes what the broker itself holds. Somebody else's broker cannot be asked.
+    async fn manage(&self, request: ManageRequest) -> Result<ManageAnswer, AcquireTokenError> {
+        let _ = request;
+        Err(unmanageable())
+    }
+}
+
+/// The answer of a broker that cannot be managed.
+pub fn unmanageable() -> AcquireTokenError {
+    let message = "this broker cannot be managed with Keyward's commands";
+    AcquireTokenError::new(ErrorKind::NotSupported, message)
 }
 
 /// Removes an account.

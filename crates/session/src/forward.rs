@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::client::account::AccountInfo;
 use keyward_broker_ipc::client::error::{AcquireTokenError, ErrorKind};
+use keyward_broker_ipc::client::manage::{ManageAnswer, ManageRequest};
 use keyward_broker_ipc::client::oauth::identifiers::ClientId;
 use keyward_broker_ipc::client::oauth::transport::UserAgent;
 use keyward_broker_ipc::client::ports::{BrokerStatus, SignOutRequest, TokenBroker as _};
@@ -168,5 +169,14 @@ impl BrokerService for Forwarder {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         status.problems.extend_from_slice(&problems);
         Ok(status)
+    }
+
+    async fn manage(
+        &self,
+        caller: &Caller,
+        request: ManageRequest,
+        _agent: Arc<dyn UserAgent>,
+    ) -> Result<ManageAnswer, AcquireTokenError> {
+        self.link_for(caller)?.manage(request).await
     }
 }

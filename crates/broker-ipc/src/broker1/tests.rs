@@ -241,3 +241,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_unknown_request_about_the_broker_is_told_so() {
+    for text in ["", "{}", r#"{"request":"make-coffee"}"#, "[[["] {
+        let mut dict = Entries::new();
+        dict.text("request", text);
+        let message = Message::method_call(PATH, "Manage").build(&dict).unwrap();
+        let opened = Envelope::open(Method::Manage, &Call::new(message), &peer());
+        let error = opened.err().unwrap().in_request();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        assert!(
+            error.message().contains("no request this broker knows"),
+            "{error}"
+        );
+    }
+}

@@ -9,6 +9,7 @@ use zbus::{Connection, DynamicType};
 
 use keyward_client::account::AccountInfo;
 use keyward_client::error::AcquireTokenError;
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::ClientId;
 use keyward_client::ports::{BrokerStatus, SignOutRequest};
 use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
@@ -134,6 +135,16 @@ impl Typed {
     pub(super) async fn status(&self) -> Result<BrokerStatus, AcquireTokenError> {
         let reply = self.call("Status", Entries::new(), Repeat::Once).await?;
         read(&reply, wire::status::read)
+    }
+
+    pub(super) async fn manage(
+        &self,
+        request: ManageRequest,
+    ) -> Result<ManageAnswer, AcquireTokenError> {
+        let entries = wire::manage::write_request(&request);
+        // What changes something is not done twice.
+        let reply = self.call("Manage", entries, Repeat::Never).await?;
+        read(&reply, wire::manage::read_answer)
     }
 
     async fn call(
@@ -308,6 +319,16 @@ macro_rules! typed_broker {
                 keyward_client::error::AcquireTokenError,
             > {
                 self.typed.status().await
+            }
+
+            async fn manage(
+                &self,
+                request: keyward_client::manage::ManageRequest,
+            ) -> Result<
+                keyward_client::manage::ManageAnswer,
+                keyward_client::error::AcquireTokenError,
+            > {
+                self.typed.manage(request).await
             }
         }
     };
