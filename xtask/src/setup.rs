@@ -27,7 +27,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 11] = [
     Need {
         package: "dbus",
         why: "private session buses (dbus-daemon) and recordings of them (dbus-monitor)",
@@ -67,6 +67,21 @@ const NEEDS: [Need; 8] = [
         package: "python3-venv",
         why: "runs MSAL Python, in an environment of its own",
         there: || python::interpreter().is_some(),
+    },
+    Need {
+        package: "libtss2-dev",
+        why: "the feature `tpm` is built against it",
+        there: || is_pkg_config_module("tss2-esys"),
+    },
+    Need {
+        package: "pkg-config",
+        why: "finds libtss2",
+        there: || in_path("pkg-config"),
+    },
+    Need {
+        package: "swtpm",
+        why: "software TPMs, one per test",
+        there: || in_path("swtpm"),
     },
 ];
 
@@ -152,6 +167,11 @@ fn has_library(name: &str) -> bool {
             .lines()
             .any(|line| line.split_whitespace().next() == Some(name))
     })
+}
+
+/// Whether a library's headers are there.
+fn is_pkg_config_module(name: &str) -> bool {
+    output(Command::new("pkg-config").args(["--modversion", name])).is_some()
 }
 
 fn check_node_version() -> Outcome {
