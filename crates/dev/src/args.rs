@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::tpm;
+
 /// A private authority and broker for trying, testing and developing: no internet, no tenant, no
 /// TPM. It listens on loopback only, its passwords are all `pw`, and it is part of no release
 /// package of the broker.
@@ -44,6 +46,7 @@ pub enum Command {
 Examples:
   keyward-dev demo
   keyward-dev demo --browser       sign in as alice@dev.test, with the password pw
+  keyward-dev demo --tpm swtpm     keys in a software TPM (built with --features tpm)
 
 Exits with 0 only if everything held: tokens were given to who may have them, and every thief was
 refused.")]
@@ -51,6 +54,10 @@ pub struct DemoArguments {
     /// Open the sign-in page in your browser instead of signing alice in by itself.
     #[arg(long)]
     pub browser: bool,
+    /// Where the keys are kept: auto (this machine's TPM if it can be reached, else files), swtpm
+    /// (a software TPM for the demonstration), off (files), or a TCTI.
+    #[arg(long, value_name = "WHICH", default_value = "auto")]
+    pub tpm: tpm::Choice,
 }
 
 /// Arguments of `session`.
@@ -70,6 +77,10 @@ pub struct SessionArguments {
     /// runtime keeps accounts and tokens for longer than a session, and so they stay good.
     #[arg(long)]
     pub port: Option<u16>,
+    /// Where the keys are kept: off (files), auto (this machine's TPM if it can be reached), swtpm
+    /// (a software TPM of the session's own), or a TCTI.
+    #[arg(long, value_name = "WHICH", default_value = "off")]
+    pub tpm: tpm::Choice,
     /// Take the broker's names on the current session bus even if another broker may own them.
     #[arg(long)]
     pub take_over: bool,

@@ -22,6 +22,7 @@ use crate::session::{CLIENT_ID, DEFAULT_USER, authority_section, broker_environm
 use crate::sign_in::ScriptedUserAgent;
 use crate::signals::Signals;
 use crate::thief;
+use crate::tpm::Tpm;
 
 const SCOPES: [&str; 1] = ["demo.read"];
 
@@ -42,7 +43,9 @@ pub async fn run(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
 async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     let place = Place::create()?;
     let authority = authority::start().await?;
-    place.write_config(&authority_section(&authority))?;
+    let tpm = Tpm::choose(&arguments.tpm, &place).await?;
+    let sections = authority_section(&authority);
+    place.write_config(&format!("{}\n{sections}", tpm.configuration()))?;
     say("An authority and a broker of your own, on this machine only");
     let keywardd = Process::start(&place, "keywardd", &[], &broker_environment(&place)).await?;
     tell(&format!(
@@ -53,6 +56,7 @@ async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
         "broker     keywardd, vault and keys in {}",
         place.state().display()
     ));
+    tell(&format!("keys       {}", tpm.described()));
 
     let stage = Stage::new(&place, &authority, arguments.browser)?;
     let account = stage.sign_in().await?;
@@ -63,6 +67,7 @@ async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     stage.still_works(&account).await?;
 
     keywardd.stop().await;
+    tpm.stop().await;
     end_story().map_err(DevError::io("tell that everything held"))?;
     Ok(ExitCode::SUCCESS)
 }

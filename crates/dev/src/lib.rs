@@ -29,6 +29,7 @@ pub mod session;
 pub mod sign_in;
 pub mod signals;
 pub mod thief;
+pub mod tpm;
 pub mod trust;
 
 use args::{Arguments, Command};

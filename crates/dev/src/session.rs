@@ -18,6 +18,7 @@ use crate::mapping::{self, Mapping};
 use crate::place::Place;
 use crate::process::Process;
 use crate::signals::Signals;
+use crate::tpm::Tpm;
 use crate::trust;
 
 /// The test user signed in where nobody is named.
@@ -53,6 +54,7 @@ struct Stage {
     keyring: Option<Keyring>,
     keywardd: Process,
     session: Process,
+    tpm: Tpm,
     // Last, so that the folder goes after what lives in it.
     place: Place,
 }
@@ -61,7 +63,8 @@ impl Stage {
     async fn set(arguments: &SessionArguments) -> Result<Self, DevError> {
         let place = Place::create()?;
         let authority = authority::start_again(arguments.port).await?;
-        place.write_config(&configuration(&place, arguments))?;
+        let tpm = Tpm::choose(&arguments.tpm, &place).await?;
+        place.write_config(&configuration(&place, arguments, &tpm))?;
         let bus = Bus::current_or_private(&place, arguments.take_over).await?;
         let keyring = if bus.is_private() {
             keyring(&place, &bus).await
@@ -87,6 +90,7 @@ impl Stage {
             keyring,
             keywardd,
             session,
+            tpm,
             place,
         })
     }
@@ -105,6 +109,7 @@ impl Stage {
     async fn clear(self) {
         self.session.stop().await;
         self.keywardd.stop().await;
+        self.tpm.stop().await;
         if let Some(keyring) = self.keyring {
             keyring.stop().await;
         }
@@ -166,7 +171,7 @@ fn command_environment(
 }
 
 /// The configuration of the private broker: who fills in the pages.
-fn configuration(place: &Place, arguments: &SessionArguments) -> String {
+fn configuration(place: &Place, arguments: &SessionArguments, tpm: &Tpm) -> String {
     let program = place.program("keyward-dev");
     let command = [
         &program.to_string_lossy(),
@@ -179,7 +184,7 @@ fn configuration(place: &Place, arguments: &SessionArguments) -> String {
         SignIn::Auto => format!("\n[user_agent]\ncommand = {}\n", toml_array(&command)),
         SignIn::Browser => String::new(),
     };
-    format!("key_protection = \"software\"\n{user_agent}")
+    format!("{}{user_agent}", tpm.configuration())
 }
 
 /// The well-known names are the chosen tenant, and `https://localhost/GUID` is either.
