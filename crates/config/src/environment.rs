@@ -143,6 +143,25 @@ impl Environment {
         system.into_iter().chain(user).collect()
     }
 
+    /// What a broker has to be able to read to see its configuration change: the folders of its
+    /// files, because editors put a new file in the old one's place. A file `$KEYWARD_CONFIG` names
+    /// stands for itself where its folder holds other things as well.
+    pub fn configuration_places(&self) -> Vec<PathBuf> {
+        let files = self.config_files().into_iter();
+        let place = |(source, file): (FileSource, PathBuf)| match file.parent() {
+            Some(folder) if source != FileSource::Named || self.is_own(folder) => folder.to_owned(),
+            _ => file,
+        };
+        files.map(place).collect()
+    }
+
+    /// Whether a folder is further down than those everybody's files are in.
+    fn is_own(&self, folder: &Path) -> bool {
+        let at_home = self.directory("HOME");
+        let holds_home = at_home.is_some_and(|home| home.starts_with(folder));
+        folder.is_absolute() && folder.components().count() > 2 && !holds_home
+    }
+
     /// `$XDG_CONFIG_HOME/keyward/config.toml`; `None` without a home directory.
     fn user_file(&self) -> Option<PathBuf> {
         self.directory("XDG_CONFIG_HOME")
@@ -205,5 +224,34 @@ impl FileSource {
             Self::System => FileLayer::System,
             Self::User | Self::Named => FileLayer::User,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_file_opens_no_folder_of_everybody() {
+        let places = |named: &str| {
+            Environment::empty()
+                .with_variable("HOME", "/home/u")
+                .with_variable("KEYWARD_CONFIG", named)
+                .configuration_places()
+        };
+        for file in ["/home/u/kw.toml", "/tmp/kw.toml", "/dev/null", "/kw.toml"] {
+            assert_eq!(places(file), [Path::new(file)]);
+        }
+        let own = places("/home/u/dotfiles/kw.toml");
+        assert_eq!(own, [Path::new("/home/u/dotfiles")]);
+    }
+
+    #[test]
+    fn the_usual_files_stand_for_their_folders() {
+        let environment = Environment::empty()
+            .with_system_file(Some(Path::new(SYSTEM_FILE)))
+            .with_variable("HOME", "/home/u");
+        let folders = ["/etc/keyward", "/home/u/.config/keyward"].map(PathBuf::from);
+        assert_eq!(environment.configuration_places(), folders);
     }
 }

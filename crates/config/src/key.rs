@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::hardening::IdleExit;
 use crate::origin::{Origin, Setting};
 use crate::settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
 
@@ -16,7 +17,7 @@ pub(crate) const OTHER_VARIABLES: &[&str] =
     &[CONFIG_VARIABLE, "KEYWARD_SOCKET", "KEYWARD_STATE_DIR"];
 
 /// Tables that hold keys of [`KEYS`].
-pub(crate) const TABLES: &[&str] = &["cli", "interactive", "user_agent"];
+pub(crate) const TABLES: &[&str] = &["cli", "hardening", "interactive", "user_agent"];
 
 /// Keys this version knows by name but does not act on. Ignoring one would be a promise broken
 /// without a word, so each is an error.
@@ -82,6 +83,37 @@ pub(crate) const KEYS: &[Key] = &[
             config.require_key_protection.tighten(value, origin)
         },
         show: |config| quoted(&config.require_key_protection),
+    },
+    Key {
+        name: "hardening.landlock",
+        variable: "KEYWARD_HARDENING_LANDLOCK",
+        doc: "false lets keywardd open files outside its own folders. Default: true.",
+        apply: |config, raw, origin| {
+            let landlock = &mut config.hardening.landlock;
+            landlock.tighten(raw.boolean()?, origin)
+        },
+        show: |config| plain(&config.hardening.landlock),
+    },
+    Key {
+        name: "hardening.seccomp",
+        variable: "KEYWARD_HARDENING_SECCOMP",
+        doc: "false lets keywardd make system calls it has no use for. Default: true.",
+        apply: |config, raw, origin| {
+            let seccomp = &mut config.hardening.seccomp;
+            seccomp.tighten(raw.boolean()?, origin)
+        },
+        show: |config| plain(&config.hardening.seccomp),
+    },
+    Key {
+        name: "idle_exit_seconds",
+        variable: "KEYWARD_IDLE_EXIT_SECONDS",
+        doc: "After how long without requests keywardd ends; 0: never. \"auto\": 600 where a \
+              service manager holds its socket, else never.",
+        apply: |config, raw, origin| {
+            config.idle_exit.set(IdleExit::read(raw)?, origin);
+            Ok(())
+        },
+        show: |config| plain(&config.idle_exit),
     },
     Key {
         name: "interactive.deadline_seconds",
@@ -203,7 +235,7 @@ impl Raw<'_> {
         })
     }
 
-    fn seconds(&self, range: std::ops::RangeInclusive<u64>) -> Result<Duration, String> {
+    pub(crate) fn seconds(&self, range: std::ops::RangeInclusive<u64>) -> Result<Duration, String> {
         let number = match self {
             Self::Toml(DeValue::Integer(number)) => {
                 u64::from_str_radix(number.as_str(), number.radix()).ok()
@@ -261,6 +293,11 @@ pub(crate) fn kind_of(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// A value whose text is its spelling in a file.
+fn plain<T: fmt::Display>(setting: &Setting<T>) -> (String, Origin) {
+    (setting.value.to_string(), setting.origin.clone())
 }
 
 fn quoted<T: fmt::Display>(setting: &Setting<T>) -> (String, Origin) {

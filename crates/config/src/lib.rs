@@ -15,6 +15,7 @@ mod document;
 mod environment;
 mod error;
 mod explain;
+mod hardening;
 mod key;
 mod nearest;
 mod origin;
@@ -26,6 +27,7 @@ pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOW
 pub use environment::{Environment, FlagName};
 pub use error::{ConfigError, Problem};
 pub use explain::Explanation;
+pub use hardening::{Hardening, IdleExit};
 pub use origin::{FileLayer, Origin, Setting};
 pub use places::{PlaceError, Places};
 pub use settings::{

@@ -11,6 +11,7 @@ use crate::authority::{self, Authority, Stated};
 use crate::document::{self, Document, Entry};
 use crate::environment::{Environment, FileSource, FlagName};
 use crate::error::{ConfigError, Problem};
+use crate::hardening::{Hardening, IdleExit};
 use crate::key::{self, KEYS, Key, Raw};
 use crate::nearest::{distance, nearest};
 use crate::origin::{Origin, Setting};
@@ -26,6 +27,10 @@ pub struct Config {
     pub require_binding: Setting<RequiredBinding>,
     /// Which key protections are acceptable.
     pub require_key_protection: Setting<RequiredKeyProtection>,
+    /// What the kernel keeps keywardd from after start-up.
+    pub hardening: Hardening,
+    /// When keywardd ends because nobody asks it for anything.
+    pub idle_exit: Setting<IdleExit>,
     /// How long a person may take to sign in.
     pub interactive_deadline: Setting<Duration>,
     /// The program and arguments that show a sign-in page, `{url}` standing for its address.
@@ -115,6 +120,8 @@ impl Default for Config {
             log: Setting::default_of("info".to_owned()),
             require_binding: Setting::default_of(RequiredBinding::Any),
             require_key_protection: Setting::default_of(RequiredKeyProtection::Any),
+            hardening: Hardening::default(),
+            idle_exit: Setting::default_of(IdleExit::Automatic),
             interactive_deadline: Setting::default_of(Duration::from_secs(285)),
             user_agent_command: Setting::default_of(Vec::new()),
             cli: CommandLineDefaults {

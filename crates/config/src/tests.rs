@@ -360,6 +360,20 @@ fn only_what_a_broker_works_by_is_a_change_for_it() {
 }
 
 #[test]
+fn an_administrators_hardening_is_not_switched_off() {
+    let off = "[hardening]\nlandlock = false\nseccomp = false\n";
+    let config = Files::new().user(off).load().unwrap();
+    assert!(!config.hardening.landlock.value && !config.hardening.seccomp.value);
+    let insisting = Files::new()
+        .system("[hardening]\nseccomp = true\n")
+        .user(off);
+    let error = insisting.load().unwrap_err();
+    assert!(only_problem(&error).contains("would loosen \"true\""));
+    let config = Files::new().load().unwrap();
+    assert!(config.hardening.landlock.value && config.hardening.seccomp.value);
+}
+
+#[test]
 fn only_the_developer_tool_may_map_well_known_hosts() {
     let entry = AuthorityEntry {
         matches: vec!["https://login.microsoftonline.com/common".to_owned()],
