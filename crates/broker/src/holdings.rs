@@ -212,8 +212,15 @@ struct Kept {
 
 #[async_trait]
 impl RecordStore for Kept {
-    async fn load(&self) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
-        self.vault.load().await
+    async fn load(
+        &self,
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
+    ) -> Result<(), StoreError> {
+        self.vault.load(each).await
+    }
+
+    async fn end_epoch(&self) -> Result<(), StoreError> {
+        self.vault.end_epoch().await
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use keyward_oauth::identifiers::ClientId;
 
 use crate::authority::{AuthorityKind, derived_tenant};
+use crate::binding::KeyProtection;
 use crate::ports::{Change, KeyRef, RecordKey, RecordKind};
 
 pub mod entity;
@@ -38,10 +39,10 @@ impl Edit {
         matches!(self, Self::Put(Entity::RefreshToken(_)))
     }
 
-    /// The same change for the vault.
-    pub fn to_change(&self) -> Change {
+    /// The same change for the vault, sealed by this device key.
+    pub fn to_change(&self, protection: KeyProtection) -> Change {
         match self {
-            Self::Put(entity) => Change::Put(format::encode(entity)),
+            Self::Put(entity) => Change::Put(format::encode(entity, protection)),
             Self::Delete(key) => Change::Delete(key.clone()),
         }
     }

@@ -47,6 +47,9 @@ impl Shared {
                     Some(cache.signed_out(&gone))
                 })
                 .await?;
+            if let Err(error) = self.vault.end_epoch().await {
+                tracing::warn!(%error, "a copy of the vault made before this sign-out may pass");
+            }
             self.throttle.release(|held| held.grant.account == account);
             self.revoke(&account, revocable).await;
         }

@@ -68,12 +68,18 @@ impl Vault {
     /// Reads everything.
     pub(crate) async fn open(&self) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        let loaded = self.ports.records.load().await;
+        let mut entities = Vec::new();
+        let mut problems = Vec::new();
+        let mut each = |record| match entity(record) {
+            Ok(entity) => entities.push(entity),
+            Err(why) => problems.push(why),
+        };
+        let loaded = self.ports.records.load(&mut each).await;
         let mut contents = self
             .contents
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        contents.state = loaded.map(|records| contents.fill(records));
+        contents.state = loaded.map(|()| contents.fill(entities, problems));
         contents.state.clone()
     }
 
@@ -119,6 +125,15 @@ impl Vault {
         self.commit(Unwritten::Forget, nothing_new).await.map(drop)
     }
 
+    /// Lets no earlier copy of the records pass any more.
+    ///
+    /// # Errors
+    ///
+    /// When one still may.
+    pub(crate) async fn end_epoch(&self) -> Result<(), StoreError> {
+        self.ports.records.end_epoch().await
+    }
+
     async fn committed(
         &self,
         unwritten: Unwritten,
@@ -149,7 +164,9 @@ impl Vault {
         if edits.is_empty() {
             return Ok(Vec::new());
         }
-        let changes = edits.iter().map(Edit::to_change).collect();
+        let protection = self.ports.keys.protection();
+        let changes = edits.iter().map(|edit| edit.to_change(protection));
+        let changes = changes.collect();
         self.ports.records.apply(changes).await?;
         let mut contents = self
             .contents
@@ -185,12 +202,7 @@ impl Vault {
 }
 
 impl Contents {
-    fn fill(&mut self, records: Vec<Result<Record, StoreError>>) {
-        let mut problems = Vec::new();
-        let read = records.into_iter().map(entity);
-        let mut entities: Vec<_> = read
-            .filter_map(|read| read.map_err(|why| problems.push(why)).ok())
-            .collect();
+    fn fill(&mut self, mut entities: Vec<Entity>, problems: Vec<String>) {
         entities.sort_by_key(load_order);
         self.cache = Cache::default();
         self.cache

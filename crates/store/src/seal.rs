@@ -14,6 +14,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk};
 use aws_lc_rs::hmac;
+use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Record, RecordKey, RecordKind};
 use zeroize::Zeroizing;
 
@@ -119,6 +120,7 @@ impl Seal {
         Ok(Record {
             key,
             value: Zeroizing::new(value.to_vec()),
+            protection: KeyProtection::Software,
         })
     }
 
@@ -177,6 +179,7 @@ mod tests {
                 detail: detail.to_owned(),
             },
             value: Zeroizing::new(b"{\"secret\":\"s3cret\"}".to_vec()),
+            protection: KeyProtection::Software,
         }
     }
 

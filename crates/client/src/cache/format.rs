@@ -14,6 +14,7 @@ use keyward_oauth::secret::IdTokenText;
 
 use super::entity::{Entity, Environment, IdTokenEntity};
 use super::key::{AccountKey, GrantKey};
+use crate::binding::KeyProtection;
 use crate::ports::{Record, RecordKey, RecordKind};
 
 mod secret_buffer;
@@ -25,8 +26,8 @@ use wire::{AccessTokenJson, AccountJson, EnvironmentJson, IdTokenJson, RefreshTo
 /// The version written.
 const VERSION: u32 = 1;
 
-/// Writes a record.
-pub fn encode(entity: &Entity) -> Record {
+/// Writes a record, to be sealed by this device key.
+pub fn encode(entity: &Entity, protection: KeyProtection) -> Record {
     let value = match entity {
         Entity::Account(account) => json(&AccountJson::from(&**account)),
         Entity::RefreshToken(token) => json(&RefreshTokenJson::from(&**token)),
@@ -41,6 +42,7 @@ pub fn encode(entity: &Entity) -> Record {
     Record {
         key: entity.key(),
         value,
+        protection,
     }
 }
 
@@ -50,7 +52,7 @@ pub fn encode(entity: &Entity) -> Record {
 ///
 /// When it is of a newer version, or not what [`encode`] writes.
 pub fn decode(record: &Record) -> Result<Entity, FormatError> {
-    let Record { key, value } = record;
+    let Record { key, value, .. } = record;
     Ok(match key.kind {
         RecordKind::Account => {
             Entity::Account(Arc::new(read::<AccountJson>(value)?.into_entity(key)?))

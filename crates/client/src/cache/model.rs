@@ -12,6 +12,7 @@ use super::key::{AccountKey, Target, Wanted};
 use super::lookup::{Lookup, MARGIN, Query};
 use super::tests::{access_token, account_key, answer, at, client, grant_key, refresh_token};
 use super::{Cache, Edit, format};
+use crate::binding::KeyProtection;
 use crate::ports::{Change, Record, RecordKey};
 use crate::request::CachePolicy;
 use crate::result::TokenType;
@@ -182,7 +183,7 @@ struct Bench {
 impl Bench {
     fn take(&mut self, edits: Vec<Edit>) {
         for edit in &edits {
-            match edit.to_change() {
+            match edit.to_change(KeyProtection::Software) {
                 Change::Put(record) => self.records.insert(record.key.clone(), record),
                 Change::Delete(key) => self.records.remove(&key),
             };

@@ -6,16 +6,22 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::binding::KeyProtection;
+
 /// Where records are kept. The engine reads everything once, serves from memory, and writes every
 /// change before anybody sees its effect.
 #[async_trait]
 pub trait RecordStore: Send + Sync {
-    /// Every record. One that cannot be read is an error in its place, so the others are served.
+    /// Hands over every record, one after the other, in no order that means anything. What cannot
+    /// be read is an error among them, so the others are served. `each` must not come back here.
     ///
     /// # Errors
     ///
     /// When nothing can be read at all.
-    async fn load(&self) -> Result<Vec<Result<Record, StoreError>>, StoreError>;
+    async fn load(
+        &self,
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
+    ) -> Result<(), StoreError>;
 
     /// Applies all changes or none; on return they survive a crash and a power cut.
     ///
@@ -23,6 +29,14 @@ pub trait RecordStore: Send + Sync {
     ///
     /// When they do not; then nothing changed.
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// Ends the epoch: from now on, a copy of these records made earlier is refused, where the
+    /// device can tell. For what must not come back: a sign-out, keys that were replaced.
+    ///
+    /// # Errors
+    ///
+    /// When earlier copies may still pass. No record is touched either way.
+    async fn end_epoch(&self) -> Result<(), StoreError>;
 }
 
 /// What a record is about. All of it is bound to the sealed value as associated data, so that no
@@ -89,6 +103,8 @@ pub struct Record {
     pub key: RecordKey,
     /// The engine's JSON.
     pub value: Zeroizing<Vec<u8>>,
+    /// Which device key seals it. A record that replaces another may be sealed by another key.
+    pub protection: KeyProtection,
 }
 
 impl fmt::Debug for Record {
@@ -132,6 +148,38 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The device key that seals these records is gone for good: the TPM was cleared or replaced,
+    /// or this is another device. They stay where they are and are never served again.
+    #[error(
+        "{records} records cannot be read, now or later: the {protection} key that seals them is \
+         lost ({reason}); sign in again"
+    )]
+    KeyLost {
+        /// Whose key.
+        protection: KeyProtection,
+        /// How many records.
+        records: u64,
+        /// What is known of the loss.
+        reason: String,
+    },
+    /// The device key that seals these records cannot be used now. They are served again when it
+    /// can.
+    #[error(
+        "{records} records cannot be read for now: the {protection} key that seals them cannot be \
+         used ({reason})"
+    )]
+    KeyUnavailable {
+        /// Whose key.
+        protection: KeyProtection,
+        /// How many records.
+        records: u64,
+        /// What keeps it from being used.
+        reason: String,
+    },
+    /// It is older than the newest this device has seen: restored from a backup, or put back by
+    /// somebody who wants what was given up to be valid again.
+    #[error("the vault was rolled back: {0}")]
+    RolledBack(String),
     /// The whole vault is damaged, of a foreign or newer format, or not to be trusted.
     #[error("the vault cannot be read: {0}")]
     Damaged(String),
@@ -159,6 +207,7 @@ mod tests {
                 detail: String::new(),
             },
             value: Zeroizing::new(b"s3cret".to_vec()),
+            protection: KeyProtection::Software,
         };
         let shown = format!("{:?}", Change::Put(record));
         assert!(

@@ -46,6 +46,7 @@ async fn sign_out_removes_the_account_for_every_client_and_revokes_its_refresh_t
     hers.sort_unstable();
     assert_eq!((revoked.len(), revoked), (2, hers));
     assert!(!world.vault.holds("alice"));
+    assert_eq!(world.vault.epochs.load(Ordering::SeqCst), 1);
     assert_eq!(world.keys.count(), 1);
     for name in ["app", "other"] {
         alice.token.client_id = client(name);

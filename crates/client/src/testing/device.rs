@@ -54,6 +54,7 @@ pub struct Vault {
     pub records: Mutex<BTreeMap<RecordKey, Record>>,
     pub broken: AtomicBool,
     pub writes: AtomicUsize,
+    pub epochs: AtomicUsize,
     pub unreadable: Mutex<Vec<StoreError>>,
 }
 
@@ -73,7 +74,10 @@ impl Vault {
 
 #[async_trait]
 impl RecordStore for Vault {
-    async fn load(&self) -> Result<Vec<Result<Record, StoreError>>, StoreError> {
+    async fn load(
+        &self,
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
+    ) -> Result<(), StoreError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Io("as the test wants".to_owned()));
         }
@@ -93,7 +97,13 @@ impl RecordStore for Vault {
             .cloned()
             .map(Err)
             .collect();
-        Ok([unreadable, records].concat())
+        [unreadable, records].concat().into_iter().for_each(each);
+        Ok(())
+    }
+
+    async fn end_epoch(&self) -> Result<(), StoreError> {
+        self.epochs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {

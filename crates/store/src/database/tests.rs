@@ -1,5 +1,6 @@
 //! What only the database itself can be made to do: run out of space, refuse to write.
 
+use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{RecordKey, RecordKind};
 
 use super::*;
@@ -34,6 +35,7 @@ fn put(detail: &str, size: usize) -> Change {
             detail: detail.to_owned(),
         },
         value: Zeroizing::new(vec![b'x'; size]),
+        protection: KeyProtection::Software,
     })
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Change, Record, RecordKey, RecordKind, RecordStore, StoreError};
 use keyward_store::{KeyWrap, Vault, WrapError};
 use zeroize::Zeroizing;
@@ -67,6 +68,7 @@ pub fn put(account: &str, detail: &str, value: &str) -> Change {
     Change::Put(Record {
         key: key(RecordKind::RefreshToken, account, detail),
         value: Zeroizing::new(value.as_bytes().to_vec()),
+        protection: KeyProtection::Software,
     })
 }
 
@@ -74,15 +76,14 @@ pub fn put(account: &str, detail: &str, value: &str) -> Change {
 pub async fn contents(vault: &Vault) -> (Vec<String>, Vec<StoreError>) {
     let mut readable = Vec::new();
     let mut errors = Vec::new();
-    for record in vault.load().await.unwrap() {
-        match record {
-            Ok(Record { key, value }) => {
-                let value = String::from_utf8(value.to_vec()).unwrap();
-                readable.push(format!("{}/{}={value}", key.account, key.detail));
-            }
-            Err(error) => errors.push(error),
+    let mut each = |record| match record {
+        Ok(Record { key, value, .. }) => {
+            let value = String::from_utf8(value.to_vec()).unwrap();
+            readable.push(format!("{}/{}={value}", key.account, key.detail));
         }
-    }
+        Err(error) => errors.push(error),
+    };
+    vault.load(&mut each).await.unwrap();
     readable.sort();
     (readable, errors)
 }

@@ -16,7 +16,7 @@ fn records() -> Vec<Record> {
     answer.access_token = Some(token.into());
     let edits = cache.answered(answer, at(0));
     let puts = edits.iter().map(|edit| match edit {
-        Edit::Put(entity) => encode(entity),
+        Edit::Put(entity) => encode(entity, KeyProtection::Tpm),
         Edit::Delete(key) => panic!("{key:?}"),
     });
     puts.collect()
@@ -27,8 +27,11 @@ fn every_kind_of_record_reads_back_as_it_was_written() {
     let records = records();
     assert_eq!(records.len(), RecordKind::ALL.len());
     for record in &records {
-        let again = encode(&decode(record).unwrap());
-        assert_eq!(again.key, record.key);
+        let again = encode(&decode(record).unwrap(), KeyProtection::Tpm);
+        assert_eq!(
+            (again.key, again.protection),
+            (record.key.clone(), record.protection)
+        );
         assert_eq!(
             String::from_utf8_lossy(&again.value),
             String::from_utf8_lossy(&record.value)

@@ -1,4 +1,5 @@
 use super::*;
+use crate::binding::KeyProtection;
 use crate::cache::Cache;
 use crate::cache::tests::*;
 use crate::ports::Change;
@@ -137,7 +138,7 @@ fn an_answer_that_changes_nothing_about_the_account_does_not_write_it() {
     let edits = bring(&mut cache, |_| (), at(1));
     let kinds: Vec<_> = edits
         .iter()
-        .map(|edit| match edit.to_change() {
+        .map(|edit| match edit.to_change(KeyProtection::Software) {
             Change::Put(record) => record.key.kind,
             Change::Delete(key) => panic!("{key:?}"),
         })
