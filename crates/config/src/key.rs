@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::audit::AuditDestination;
 use crate::hardening::IdleExit;
 use crate::origin::{Origin, Setting};
 use crate::settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
@@ -17,7 +18,14 @@ pub(crate) const OTHER_VARIABLES: &[&str] =
     &[CONFIG_VARIABLE, "KEYWARD_SOCKET", "KEYWARD_STATE_DIR"];
 
 /// Tables that hold keys of [`KEYS`].
-pub(crate) const TABLES: &[&str] = &["cli", "hardening", "interactive", "user_agent"];
+pub(crate) const TABLES: &[&str] = &[
+    "audit",
+    "cli",
+    "hardening",
+    "interactive",
+    "limits",
+    "user_agent",
+];
 
 /// Keys this version knows by name but does not act on. Ignoring one would be a promise broken
 /// without a word, so each is an error.
@@ -133,6 +141,66 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "audit.to",
+        variable: "KEYWARD_AUDIT_TO",
+        doc: "Where outcomes are recorded: \"file\", \"journald\" or \"off\". \"auto\": the journal \
+              where the log goes there, else the file.",
+        apply: |config, raw, origin| {
+            let to = raw.one_of(AuditDestination::ALL)?;
+            config.audit.to.choose(to, origin)
+        },
+        show: |config| quoted(&config.audit.to),
+    },
+    Key {
+        name: "audit.required",
+        variable: "KEYWARD_AUDIT_REQUIRED",
+        doc: "true refuses requests while outcomes cannot be recorded. Default: false.",
+        apply: |config, raw, origin| config.audit.required.tighten(raw.boolean()?, origin),
+        show: |config| plain(&config.audit.required),
+    },
+    Key {
+        name: "audit.file_mib",
+        variable: "KEYWARD_AUDIT_FILE_MIB",
+        doc: "How large a file of records may become before the next is begun, in MiB.",
+        apply: |config, raw, origin| {
+            config.audit.file_mib.set(raw.number(1..=1024)?, origin);
+            Ok(())
+        },
+        show: |config| plain(&config.audit.file_mib),
+    },
+    Key {
+        name: "audit.files",
+        variable: "KEYWARD_AUDIT_FILES",
+        doc: "How many files of records are kept.",
+        apply: |config, raw, origin| {
+            config.audit.files.set(raw.number(2..=100)?, origin);
+            Ok(())
+        },
+        show: |config| plain(&config.audit.files),
+    },
+    Key {
+        name: "limits.requests_per_second",
+        variable: "KEYWARD_LIMITS_REQUESTS_PER_SECOND",
+        doc: "How many requests a second one caller may go on making; 50 times as many at once.",
+        apply: |config, raw, origin| {
+            let rate = raw.number(1..=1_000_000)?;
+            config.limits.requests_per_second.set(rate, origin);
+            Ok(())
+        },
+        show: |config| plain(&config.limits.requests_per_second),
+    },
+    Key {
+        name: "limits.network_per_minute",
+        variable: "KEYWARD_LIMITS_NETWORK_PER_MINUTE",
+        doc: "How many requests a minute of one caller may reach an authority.",
+        apply: |config, raw, origin| {
+            let rate = raw.number(1..=1_000_000)?;
+            config.limits.network_per_minute.set(rate, origin);
+            Ok(())
+        },
+        show: |config| plain(&config.limits.network_per_minute),
+    },
+    Key {
         name: "user_agent.command",
         variable: "KEYWARD_USER_AGENT_COMMAND",
         doc: "The program that shows sign-in pages; {url} in it becomes the address. Empty: \
@@ -233,6 +301,21 @@ impl Raw<'_> {
             let known: Vec<String> = all.iter().map(|value| format!("\"{value}\"")).collect();
             format!("has to be {}, not \"{text}\"", known.join(" or "))
         })
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
+        let number = match self {
+            Self::Toml(DeValue::Integer(number)) => {
+                u32::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+            Self::Toml(_) => None,
+            Self::Text(text) => text.parse().ok(),
+        };
+        let (least, most) = (range.start(), range.end());
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("has to be a number from {least} to {most}"))
     }
 
     pub(crate) fn seconds(&self, range: std::ops::RangeInclusive<u64>) -> Result<Duration, String> {

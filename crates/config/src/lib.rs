@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod audit;
 mod authority;
 mod document;
 mod environment;
@@ -23,6 +24,7 @@ mod places;
 mod settings;
 pub mod supervisor;
 
+pub use audit::{Audit, AuditDestination, RateLimits};
 pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOWN_HOSTS};
 pub use environment::{Environment, FlagName};
 pub use error::{ConfigError, Problem};

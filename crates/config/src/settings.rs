@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::Permit;
+use crate::audit::{Audit, RateLimits};
 use crate::authority::{self, Authority, Stated};
 use crate::document::{self, Document, Entry};
 use crate::environment::{Environment, FileSource, FlagName};
@@ -31,6 +32,10 @@ pub struct Config {
     pub hardening: Hardening,
     /// When keywardd ends because nobody asks it for anything.
     pub idle_exit: Setting<IdleExit>,
+    /// What is recorded of every outcome, and where.
+    pub audit: Audit,
+    /// How much one caller may ask for over time.
+    pub limits: RateLimits,
     /// How long a person may take to sign in.
     pub interactive_deadline: Setting<Duration>,
     /// The program and arguments that show a sign-in page, `{url}` standing for its address.
@@ -121,6 +126,8 @@ impl Default for Config {
             require_binding: Setting::default_of(RequiredBinding::Any),
             require_key_protection: Setting::default_of(RequiredKeyProtection::Any),
             hardening: Hardening::default(),
+            audit: Audit::default(),
+            limits: RateLimits::default(),
             idle_exit: Setting::default_of(IdleExit::Automatic),
             interactive_deadline: Setting::default_of(Duration::from_secs(285)),
             user_agent_command: Setting::default_of(Vec::new()),

@@ -360,6 +360,33 @@ fn only_what_a_broker_works_by_is_a_change_for_it() {
 }
 
 #[test]
+fn an_administrators_audit_stays_where_it_is() {
+    let off = "[audit]\nto = \"off\"\nrequired = false\n";
+    let config = Files::new().user(off).load().unwrap();
+    assert_eq!(config.audit.to.value, AuditDestination::Off);
+    let insisting = Files::new()
+        .system("[audit]\nto = \"journald\"\nrequired = true\n")
+        .user(off);
+    let error = insisting.load().unwrap_err();
+    let problems: Vec<_> = error.problems().map(ToString::to_string).collect();
+    for why in [
+        "\"off\" would replace \"journald\"",
+        "would loosen \"true\"",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.contains(why)),
+            "{problems:?}"
+        );
+    }
+    let error = Files::new().user("[audit]\nfiles = 1\n").load();
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("has to be a number from 2 to 100"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_administrators_hardening_is_not_switched_off() {
     let off = "[hardening]\nlandlock = false\nseccomp = false\n";
     let config = Files::new().user(off).load().unwrap();
