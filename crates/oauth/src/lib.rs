@@ -27,6 +27,7 @@ pub mod identifiers;
 pub mod issuer;
 pub mod metadata;
 pub mod pkce;
+pub mod question;
 pub mod refresh_token;
 pub mod revocation;
 pub mod scope;

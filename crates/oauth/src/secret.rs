@@ -75,6 +75,10 @@ secret! {
     /// The PKCE code verifier (RFC 7636 §4.1). Single use.
     CodeVerifier
 }
+secret! {
+    /// The PIN of a key, as a person typed it.
+    PinText
+}
 shared_secret! {
     /// An access token (RFC 6749 §1.4), or a finished signed HTTP request that carries one.
     AccessToken

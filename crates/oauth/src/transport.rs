@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use crate::question::{Answer, Question};
+
 /// The back channel: one HTTP exchange with an authority.
 ///
 /// Implementations never follow redirects, never retry, and bound the time and the size of an
@@ -135,6 +137,19 @@ pub trait UserAgent: Send + Sync {
     ///
     /// When nothing can be shown here.
     async fn prepare(&self, show: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError>;
+
+    /// Asks the person. Dropping the future takes the question away.
+    ///
+    /// # Errors
+    ///
+    /// [`UserAgentError::Canceled`] when the person did not answer, and
+    /// [`UserAgentError::Unavailable`] where nobody can be asked: not every user agent can.
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        let _ = question;
+        Err(UserAgentError::Unavailable(
+            "this user agent shows sign-ins only".to_owned(),
+        ))
+    }
 }
 
 /// One prepared sign-in. Dropping it, or the future of [`show`](Self::show), closes the listener
@@ -186,7 +201,7 @@ pub enum UserAgentError {
     #[error("the sign-in was cancelled")]
     Canceled,
     /// There is no display, no browser, or no user agent connected.
-    #[error("nothing can show a sign-in page here: {0}")]
+    #[error("nothing can be shown to a person here: {0}")]
     Unavailable(String),
     /// The redirect listener cannot be opened.
     #[error("the redirect listener cannot be opened: {0}")]
