@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::authority::AuthorityEntry;
+use crate::form::Form;
 use crate::key;
 use crate::origin::FileLayer;
 
@@ -20,8 +21,11 @@ pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
     uid: u32,
     system_file: Option<PathBuf>,
+    /// Whether the administrator's file is another one than the usual.
+    system_file_named: bool,
     flags: Vec<(FlagName, String)>,
     program: Option<(String, Vec<AuthorityEntry>)>,
+    form: Form,
 }
 
 /// The name of a key that can be given as a flag.
@@ -56,8 +60,10 @@ impl Environment {
             variables: std::env::vars_os().collect(),
             uid: rustix::process::geteuid().as_raw(),
             system_file: Some(PathBuf::from(SYSTEM_FILE)),
+            system_file_named: false,
             flags: Vec::new(),
             program: None,
+            form: Form::Session,
         }
     }
 
@@ -67,9 +73,38 @@ impl Environment {
             variables: BTreeMap::new(),
             uid: rustix::process::geteuid().as_raw(),
             system_file: None,
+            system_file_named: false,
             flags: Vec::new(),
             program: None,
+            form: Form::Session,
         }
+    }
+
+    /// For a broker of the system form: the administrator's file, or `file` in its place, and
+    /// flags. Of the variables only those count in which systemd names the service's folders; what
+    /// a user could set, in a login the service was started from, counts for nothing.
+    #[must_use]
+    pub fn of_system_form(mut self, file: Option<&Path>) -> Self {
+        let of_service = ["RUNTIME_DIRECTORY", "STATE_DIRECTORY"];
+        self.variables
+            .retain(|name, _| of_service.iter().any(|kept| name == kept));
+        if let Some(file) = file {
+            self.system_file = Some(file.to_owned());
+            self.system_file_named = true;
+        }
+        self.form = Form::System;
+        self
+    }
+
+    /// The form of the broker this is for.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// As if this variable were not set.
+    pub(crate) fn without_variable(mut self, name: &str) -> Self {
+        self.variables.remove(OsStr::new(name));
+        self
     }
 
     /// With this variable set.
@@ -129,13 +164,14 @@ impl Environment {
             .filter(|path| path.is_absolute())
     }
 
-    /// The configuration files to read, weakest first. Only the one `$KEYWARD_CONFIG` names has
-    /// to exist.
+    /// The configuration files to read, weakest first. Only one that was named has to exist.
     pub(crate) fn config_files(&self) -> Vec<(FileSource, PathBuf)> {
-        let system = self
-            .system_file
-            .clone()
-            .map(|path| (FileSource::System, path));
+        let source = if self.system_file_named {
+            FileSource::NamedSystem
+        } else {
+            FileSource::System
+        };
+        let system = self.system_file.clone().map(|path| (source, path));
         let user = match self.variable(key::CONFIG_VARIABLE) {
             Some(path) => Some((FileSource::Named, PathBuf::from(path))),
             None => self.user_file().map(|path| (FileSource::User, path)),
@@ -212,6 +248,8 @@ impl fmt::Debug for Environment {
 pub(crate) enum FileSource {
     /// The administrator's place.
     System,
+    /// The file named in its place: it has to exist.
+    NamedSystem,
     /// The user's place.
     User,
     /// `$KEYWARD_CONFIG`: it has to exist.
@@ -221,7 +259,7 @@ pub(crate) enum FileSource {
 impl FileSource {
     pub(crate) const fn layer(self) -> FileLayer {
         match self {
-            Self::System => FileLayer::System,
+            Self::System | Self::NamedSystem => FileLayer::System,
             Self::User | Self::Named => FileLayer::User,
         }
     }

@@ -14,8 +14,12 @@ use crate::settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyP
 pub(crate) const CONFIG_VARIABLE: &str = "KEYWARD_CONFIG";
 
 /// Variables of [`crate::Places`] and of file selection: known, but no keys of a file.
-pub(crate) const OTHER_VARIABLES: &[&str] =
-    &[CONFIG_VARIABLE, "KEYWARD_SOCKET", "KEYWARD_STATE_DIR"];
+pub(crate) const OTHER_VARIABLES: &[&str] = &[
+    CONFIG_VARIABLE,
+    "KEYWARD_SOCKET",
+    "KEYWARD_STATE_DIR",
+    crate::form::SYSTEM_SOCKET_VARIABLE,
+];
 
 /// Tables that hold keys of [`KEYS`].
 pub(crate) const TABLES: &[&str] = &[

@@ -16,6 +16,7 @@ mod document;
 mod environment;
 mod error;
 mod explain;
+mod form;
 mod hardening;
 mod key;
 mod nearest;
@@ -29,6 +30,7 @@ pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOW
 pub use environment::{Environment, FlagName};
 pub use error::{ConfigError, Problem};
 pub use explain::Explanation;
+pub use form::{BrokerPlace, Form};
 pub use hardening::{Hardening, IdleExit};
 pub use origin::{FileLayer, Origin, Setting};
 pub use places::{PlaceError, Places};

@@ -5,10 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::{Environment, FlagName};
 use crate::explain::Explanation;
+use crate::form::Form;
 use crate::origin::{Origin, Setting};
 
 /// Longest path a Unix socket can be bound to: `sun_path` holds 108 bytes, one of them the end.
 const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Where the system form keeps its state, unless systemd says so (`StateDirectory=`).
+const SYSTEM_STATE_DIR: &str = "/var/lib/keyward";
+
+/// Where the system form's socket is, unless systemd says so (`RuntimeDirectory=`).
+const SYSTEM_RUNTIME_DIR: &str = "/run/keyward";
 
 /// Where the broker's socket and state are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +40,7 @@ impl Places {
     }
 
     /// The socket: `--socket`, `$KEYWARD_SOCKET`, or `keyward/broker.sock` in the user's runtime
-    /// folder.
+    /// folder. In the system form: `--socket`, or `broker.sock` in the service's runtime folder.
     ///
     /// # Errors
     ///
@@ -42,18 +49,21 @@ impl Places {
     pub fn socket(environment: &Environment) -> Result<Setting<PathBuf>, PlaceError> {
         let place = match given(environment, FlagName::Socket, "KEYWARD_SOCKET")? {
             Some(place) => place,
+            None if environment.form() == Form::System => {
+                let mut place = of_service(environment, "RUNTIME_DIRECTORY", SYSTEM_RUNTIME_DIR);
+                place.value.push("broker.sock");
+                place
+            }
             None => Setting {
                 value: runtime_dir(environment)?.join("keyward/broker.sock"),
                 origin: origin_of(environment, "XDG_RUNTIME_DIR"),
             },
         };
-        if place.value.as_os_str().len() > LONGEST_SOCKET_PATH {
-            return Err(PlaceError::SocketPathTooLong(place.value));
-        }
-        Ok(place)
+        short_enough(place)
     }
 
-    /// The state folder: `--state-dir`, `$KEYWARD_STATE_DIR`, or `$XDG_STATE_HOME/keyward`.
+    /// The state folder: `--state-dir`, `$KEYWARD_STATE_DIR`, or `$XDG_STATE_HOME/keyward`. In the
+    /// system form, where it holds one folder for each user: `--state-dir`, or the service's.
     ///
     /// # Errors
     ///
@@ -61,6 +71,9 @@ impl Places {
     pub fn state_dir(environment: &Environment) -> Result<Setting<PathBuf>, PlaceError> {
         if let Some(place) = given(environment, FlagName::StateDir, "KEYWARD_STATE_DIR")? {
             return Ok(place);
+        }
+        if environment.form() == Form::System {
+            return Ok(of_service(environment, "STATE_DIRECTORY", SYSTEM_STATE_DIR));
         }
         if let Some(state) = environment.directory("XDG_STATE_HOME") {
             return Ok(Setting {
@@ -171,6 +184,22 @@ fn runtime_dir(environment: &Environment) -> Result<PathBuf, PlaceError> {
     }
 }
 
+/// A folder systemd made for the service (systemd.exec(5)); of several, the first.
+fn of_service(environment: &Environment, variable: &str, usual: &str) -> Setting<PathBuf> {
+    let given = environment.variable(variable);
+    let first = given.and_then(|folders| std::env::split_paths(folders).next());
+    match first.filter(|folder| folder.is_absolute()) {
+        Some(value) => Setting {
+            value,
+            origin: Origin::Variable(variable.to_owned()),
+        },
+        None => Setting {
+            value: PathBuf::from(usual),
+            origin: Origin::Default,
+        },
+    }
+}
+
 fn given(
     environment: &Environment,
     flag: FlagName,
@@ -190,6 +219,32 @@ fn given(
         value: path,
         origin,
     }))
+}
+
+/// A socket's place that a variable names.
+pub(crate) fn given_by_variable(
+    environment: &Environment,
+    variable: &str,
+) -> Result<Option<Setting<PathBuf>>, PlaceError> {
+    let Some(path) = environment.variable(variable).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let origin = Origin::Variable(variable.to_owned());
+    if path.is_relative() {
+        return Err(PlaceError::Relative { origin, path });
+    }
+    short_enough(Setting {
+        value: path,
+        origin,
+    })
+    .map(Some)
+}
+
+fn short_enough(socket: Setting<PathBuf>) -> Result<Setting<PathBuf>, PlaceError> {
+    if socket.value.as_os_str().len() > LONGEST_SOCKET_PATH {
+        return Err(PlaceError::SocketPathTooLong(socket.value));
+    }
+    Ok(socket)
 }
 
 fn origin_of(environment: &Environment, variable: &str) -> Origin {
@@ -253,6 +308,26 @@ mod tests {
             Places::state_dir(&environment),
             Err(PlaceError::Relative { .. })
         ));
+    }
+
+    #[test]
+    fn the_system_form_is_where_its_service_is_and_no_variable_of_a_user_moves_it() {
+        let environment = Environment::empty()
+            .with_variable("XDG_RUNTIME_DIR", "/nonexistent/run")
+            .with_variable("XDG_STATE_HOME", "/state")
+            .with_variable("KEYWARD_SOCKET", "/tmp/s")
+            .with_variable("KEYWARD_STATE_DIR", "/tmp/d");
+        let places = Places::find(&environment.clone().of_system_form(None)).unwrap();
+        assert_eq!(places.socket.value, Path::new("/run/keyward/broker.sock"));
+        assert_eq!(places.state_dir.value, Path::new("/var/lib/keyward"));
+
+        let service = environment
+            .with_variable("RUNTIME_DIRECTORY", "/run/kw")
+            .with_variable("STATE_DIRECTORY", "/var/lib/kw:/var/lib/more")
+            .of_system_form(None);
+        let places = Places::find(&service).unwrap();
+        assert_eq!(places.socket.value, Path::new("/run/kw/broker.sock"));
+        assert_eq!(places.state_dir.value, Path::new("/var/lib/kw"));
     }
 
     #[test]

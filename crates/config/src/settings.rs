@@ -205,6 +205,9 @@ impl Draft {
                     format!("does not exist, but ${} names it", key::CONFIG_VARIABLE),
                 );
             }
+            Ok(None) if source == FileSource::NamedSystem => {
+                return self.problem(origin(0), "does not exist".to_owned());
+            }
             Ok(None) => return,
             Err(message) => return self.problem(origin(0), message),
         };
