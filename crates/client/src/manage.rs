@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{AuditPage, AuditQuery};
 use crate::binding::{Binding, KeyProtection};
 
 /// One request about the broker itself.
@@ -12,6 +13,8 @@ use crate::binding::{Binding, KeyProtection};
 pub enum ManageRequest {
     /// Which device holds the keys, and which accounts are bound to which of them.
     Device,
+    /// The records of outcomes.
+    Audit(AuditQuery),
 }
 
 /// The answer to a [`ManageRequest`] of the same name.
@@ -21,6 +24,8 @@ pub enum ManageRequest {
 pub enum ManageAnswer {
     /// Which device holds the keys.
     Device(DeviceReport),
+    /// The records of outcomes that fit.
+    Audit(AuditPage),
 }
 
 /// Where keys live, and what is bound to them.
