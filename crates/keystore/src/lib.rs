@@ -18,6 +18,7 @@ mod error;
 mod folder;
 mod key;
 mod pin;
+mod pseudonym;
 mod seal;
 mod software;
 pub mod tpm;
@@ -33,6 +34,7 @@ pub use device::Device;
 pub use error::KeyStoreError;
 pub use key::{KeyId, KeyKind, OaepHash, Protection, PublicKey};
 pub use pin::Pin;
+pub use pseudonym::Pseudonyms;
 pub use software::SoftwareKeyStore;
 
 /// A provider of device-held keys. Every call blocks for as long as the device takes; where
