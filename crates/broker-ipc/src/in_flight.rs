@@ -12,11 +12,11 @@ use keyward_client::error::{AcquireTokenError, ErrorKind};
 pub struct Limits {
     /// Requests in flight for one connection, or for one caller on a bus behind it.
     pub per_caller: usize,
-    /// Requests in flight altogether.
+    /// Requests in flight altogether, of one user.
     pub total: usize,
     /// Bytes of the requests in flight on one connection.
     pub bytes: usize,
-    /// Open connections.
+    /// Open connections of one user.
     pub connections: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     limits: Limits,
-    /// Shared by all connections.
+    /// Shared by all connections of the user.
     total: Arc<AtomicUsize>,
     bytes: AtomicUsize,
     next: AtomicU64,

@@ -29,6 +29,7 @@ mod reconnect;
 mod sasl;
 pub mod server;
 pub mod service;
+mod share;
 mod wire;
 
 pub use agent::AgentScope;

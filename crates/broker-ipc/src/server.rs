@@ -1,12 +1,13 @@
 //! The broker's end of its socket: `dev.keyward.Broker1`, peer to peer.
 //!
-//! The kernel says who is at the other end (`SO_PEERCRED`); only the broker's own user is let in.
-//! Everything that is done for a connection ends with it.
+//! The kernel says who is at the other end (`SO_PEERCRED`), and the service which users it serves:
+//! its own, or in the system form every local one. What connections share, they share with those
+//! of the same user alone. Everything that is done for a connection ends with it.
 
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,14 +21,15 @@ use zbus::{Connection, MessageStream};
 use keyward_client::error::AcquireTokenError;
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
+use crate::agent::AgentScope;
 use crate::agent::remote::RemoteAgent;
-use crate::agent::{AgentScope, Agents};
 use crate::broker1::{self, Envelope, Job, Method};
 use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::InFlight;
 use crate::link;
 use crate::names::keyward::PATH;
 use crate::service::{BrokerService, Caller, Via};
+use crate::share::{Seat, Shares};
 use crate::wire::WireError;
 use crate::wire::dict::Entries;
 
@@ -39,11 +41,13 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Calls beyond the limit that may wait for their refusal.
 const REFUSALS: usize = 32;
+/// How many users may each have all the connections a user may have.
+const USERS_AT_ONCE: usize = 4;
 
 /// Serves callers on `listener` until `shutdown` is ready, then ends every request.
 ///
-/// The listener's socket should have mode 0600 in a folder of mode 0700: who cannot connect need
-/// not be refused.
+/// Where only one user is served, the listener's socket should have mode 0600 in a folder of mode
+/// 0700: who cannot connect need not be refused.
 ///
 /// # Errors
 ///
@@ -55,13 +59,12 @@ pub async fn serve(
     shutdown: impl Future,
 ) -> io::Result<()> {
     let server = Arc::new(Server {
+        shares: Shares::new(limits),
         service,
         limits,
-        uid: rustix::process::getuid().as_raw(),
-        total: Arc::new(AtomicUsize::new(0)),
-        agents: Arc::default(),
         next: AtomicU64::new(0),
     });
+    let most = limits.connections.saturating_mul(USERS_AT_ONCE);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -69,9 +72,12 @@ pub async fn serve(
             _ = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < limits.connections => {
-                    connections.spawn(Arc::clone(&server).connection(stream));
-                }
+                Ok((stream, _)) if connections.len() < most => match server.admit(&stream) {
+                    Ok((caller, seat)) => {
+                        connections.spawn(Arc::clone(&server).connection(stream, caller, seat));
+                    }
+                    Err(error) => tracing::warn!(%error, "refused a connection"),
+                },
                 Ok(_) => tracing::warn!("refused a connection: too many are open"),
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) => {
@@ -96,24 +102,15 @@ fn is_fatal(error: &io::Error) -> bool {
 struct Server {
     service: Arc<dyn BrokerService>,
     limits: Limits,
-    uid: u32,
-    total: Arc<AtomicUsize>,
-    agents: Arc<Agents>,
+    shares: Shares,
     next: AtomicU64,
 }
 
 impl Server {
     /// Serves one connection until it ends.
-    async fn connection(self: Arc<Self>, stream: UnixStream) {
-        let caller = match self.admit(&stream) {
-            Ok(caller) => caller,
-            Err(error) => {
-                tracing::warn!(%error, "refused a connection");
-                return;
-            }
-        };
+    async fn connection(self: Arc<Self>, stream: UnixStream, caller: Caller, seat: Seat) {
         // Boxed, so that what it needed is not kept with the connection.
-        let accepting = Box::pin(link::accept(stream, self.uid));
+        let accepting = Box::pin(link::accept(stream, caller.uid));
         let accepted = tokio::time::timeout(HANDSHAKE, accepting).await;
         let incoming = match accepted {
             Ok(Ok(incoming)) => incoming,
@@ -126,36 +123,37 @@ impl Server {
                 return;
             }
         };
-        let peer = Arc::new(Peer::new(Arc::clone(&self), caller, &incoming));
-        let number = peer.number;
+        let peer = Arc::new(Peer::new(self, caller, seat, &incoming));
+        let (number, agents) = (peer.number, Arc::clone(peer.seat.agents()));
         dispatch::run(incoming, peer).await;
-        self.agents.withdraw(number);
+        agents.withdraw(number);
     }
 
-    /// Who is at the other end, if it is our own user.
-    fn admit(&self, stream: &UnixStream) -> io::Result<Caller> {
+    /// Who is at the other end, if it is a user who is served, and the place kept for the
+    /// connection among that user's.
+    fn admit(&self, stream: &UnixStream) -> io::Result<(Caller, Seat)> {
         let credentials = stream.peer_cred()?;
-        if credentials.uid() != self.uid {
+        let uid = credentials.uid();
+        if !self.service.serves(uid) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!(
-                    "it belongs to uid {}, not to {}",
-                    credentials.uid(),
-                    self.uid
-                ),
+                format!("it belongs to uid {uid}, who is not served here"),
             ));
         }
-        Ok(Caller {
-            uid: credentials.uid(),
+        let seat = self.shares.seat(uid)?;
+        let caller = Caller {
+            uid,
             pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
             via: Via::Socket,
-        })
+        };
+        Ok((caller, seat))
     }
 }
 
 /// One connection.
 struct Peer {
     server: Arc<Server>,
+    seat: Seat,
     number: u64,
     caller: Caller,
     connection: Connection,
@@ -165,11 +163,12 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(server: Arc<Server>, caller: Caller, incoming: &MessageStream) -> Self {
+    fn new(server: Arc<Server>, caller: Caller, seat: Seat, incoming: &MessageStream) -> Self {
         Self {
             number: server.next.fetch_add(1, Ordering::Relaxed),
             connection: incoming.into(),
-            in_flight: InFlight::new(server.limits, Arc::clone(&server.total)),
+            in_flight: InFlight::new(server.limits, Arc::clone(seat.total())),
+            seat,
             agent: Mutex::default(),
             caller,
             server,
@@ -221,13 +220,14 @@ impl Peer {
         job.run(call, request).await
     }
 
-    /// The agent for a request of this connection: its own, else the newest that is for everyone.
+    /// The agent for a request of this connection: its own, else the newest that is for everyone
+    /// of its user.
     fn agent(&self) -> Arc<dyn UserAgent> {
         let own = {
             let offered = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
             offered.clone()
         };
-        own.or_else(|| self.server.agents.newest())
+        own.or_else(|| self.seat.agents().newest())
             .unwrap_or_else(|| Arc::new(NoAgent))
     }
 
@@ -242,10 +242,10 @@ impl Peer {
         let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
         let own: Arc<dyn UserAgent> = match scope {
             AgentScope::Everyone => {
-                self.server.agents.offer(self.number, Arc::clone(&agent));
+                self.seat.agents().offer(self.number, Arc::clone(&agent));
                 agent
             }
-            AgentScope::OwnRequests => self.server.agents.own(agent),
+            AgentScope::OwnRequests => self.seat.agents().own(agent),
         };
         *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         Ok(())

@@ -42,6 +42,12 @@ pub enum Via {
 /// caller. The server drops a future when its caller cancels or goes away.
 #[async_trait]
 pub trait BrokerService: Send + Sync + 'static {
+    /// Whether requests of this user are taken at all: its own user's, unless it says otherwise.
+    /// Other users' connections are closed before anything is read from them.
+    fn serves(&self, uid: u32) -> bool {
+        uid == rustix::process::getuid().as_raw()
+    }
+
     /// A token without interaction. Never signs anybody in.
     async fn acquire_token_silent(
         &self,
