@@ -47,7 +47,9 @@ impl Pseudonyms {
     pub fn of(&self, identifier: &str) -> String {
         let tag = hmac::sign(&self.0, identifier.as_bytes());
         let bytes = &tag.as_ref()[..NAME];
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes
+            .iter()
+            .fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
     }
 }
 
@@ -84,10 +86,11 @@ mod tests {
     #[test]
     fn a_damaged_key_is_an_error_and_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        Pseudonyms::open(folder.path()).unwrap();
-        let key = folder.path().join(FILE);
+        let folder = folder.path().join("audit");
+        Pseudonyms::open(&folder).unwrap();
+        let key = folder.join(FILE);
         fs::write(&key, "short").unwrap();
-        let error = Pseudonyms::open(folder.path()).unwrap_err();
+        let error = Pseudonyms::open(&folder).unwrap_err();
         assert!(matches!(error, KeyStoreError::Damaged { .. }), "{error}");
         assert_eq!(fs::read(&key).unwrap(), b"short");
     }
