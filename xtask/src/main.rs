@@ -4,6 +4,7 @@
 
 mod audit;
 mod bench;
+mod fuzz;
 mod layers;
 mod metadata;
 mod notices;
@@ -50,6 +51,16 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Fuzz what reads foreign bytes: `cargo xtask fuzz --seconds 600`, or only `cargo xtask fuzz
+    /// jws`. Inputs that were worth keeping, and those that broke something, stay in the target
+    /// folder.
+    Fuzz {
+        /// The targets; by default all.
+        targets: Vec<String>,
+        /// How long each one runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,6 +71,7 @@ fn main() -> ExitCode {
         Task::Audit => audit::run(),
         Task::Notices { check } => notices::run(check),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, fuzz::Effort::Seconds(seconds)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,14 +3,14 @@
 use std::num::NonZero;
 
 use crate::steps::{Outcome, Steps, cargo, must};
-use crate::{layers, notices, setup};
+use crate::{fuzz, layers, notices, setup};
 
 /// Sets up, checks, tests. With `fast` everything but the end-to-end suite.
 ///
 /// The end-to-end suite comes last, and nothing is printed after it, so that the test runner's
 /// closing line ends the output.
 pub fn run(fast: bool) -> Outcome {
-    let mut steps = Steps::new(if fast { 8 } else { 10 });
+    let mut steps = Steps::new(if fast { 8 } else { 11 });
     steps.step("setup", setup::run)?;
     steps.step("format", || must(&mut cargo(&["fmt", "--all", "--check"])))?;
     steps.step("layers and permissions", layers::run)?;
@@ -24,6 +24,9 @@ pub fn run(fast: bool) -> Outcome {
     if fast {
         return Ok(());
     }
+    steps.step("a moment of fuzzing per target", || {
+        fuzz::run(&[], fuzz::Effort::Smoke)
+    })?;
     steps.step("the binaries that ship, for the end-to-end tests", binaries)?;
     steps.last("end-to-end tests", end_to_end)
 }

@@ -193,6 +193,15 @@ async fn forward(
     }
 }
 
+/// Reads a text as each of the requests it could be.
+#[cfg(fuzzing)]
+pub(crate) fn read_any(json: &str, correlation_id: CorrelationId) {
+    let _ = request::silent(json, correlation_id);
+    let _ = request::interactive(json, correlation_id);
+    let _ = request::client_id(json);
+    let _ = request::sign_out(json, correlation_id);
+}
+
 /// Correlation id and request of a call.
 fn arguments<'b>(
     call: &Call,
