@@ -18,12 +18,15 @@ pub mod diagnostics;
 pub mod discovery;
 mod dispatch;
 pub mod faces;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod in_flight;
 mod json;
 mod link;
 mod microsoft;
 pub mod names;
+pub mod program;
 pub mod proxy;
 mod reconnect;
 mod sasl;
