@@ -12,7 +12,7 @@ use keyward_client::binding::KeyProtection;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::{BrokerStatus, Change, Ports, Record, RecordStore, StoreError};
 use keyward_client::{Engine, Settings};
-use keyward_config::{Config, ConfigError, KeyProtectionChoice, Places};
+use keyward_config::{Config, ConfigError, Form, KeyProtectionChoice, Places};
 use keyward_keystore::{KeyStore, SoftwareKeyStore};
 use keyward_store::Vault;
 use tokio::sync::{Mutex, watch};
@@ -25,9 +25,6 @@ use crate::requirements::Requirements;
 
 /// How long a failure is every request's answer before opening is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// The form this broker reports: one per user, under the user's own uid.
-const FORM: &str = "session";
 
 /// Everything that is held, or why it is not.
 pub(crate) struct Holdings {
@@ -46,6 +43,7 @@ pub(crate) struct Open {
     pub(crate) engine: Engine,
     pub(crate) requirements: Requirements,
     pub(crate) key_protection: KeyProtection,
+    pub(crate) keys: Arc<dyn KeyStore>,
     /// The configuration in force. Only a restart puts another one in its place.
     config: Config,
 }
@@ -91,7 +89,7 @@ impl Holdings {
             }
             Err(error) => BrokerStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                form: FORM.to_owned(),
+                form: self.options.environment.form().to_string(),
                 key_protection: None,
                 accounts: Vec::new(),
                 problems: vec![error.message().to_owned()],
@@ -117,11 +115,19 @@ impl Holdings {
                 "correct it, then ",
             ),
         };
-        let pid = std::process::id();
+        let restart = match self.options.environment.form() {
+            Form::Session => {
+                let pid = std::process::id();
+                format!(
+                    "restart it with `systemctl --user restart keywardd`, or end process {pid}; it \
+                     starts again when it is needed"
+                )
+            }
+            Form::System => "restart it with `systemctl restart keywardd`".to_owned(),
+        };
         Some(format!(
-            "the configuration {what}, but keywardd runs with the one it started with: {first}restart \
-             it with `systemctl --user restart keywardd`, or end process {pid}; it starts again when \
-             it is needed"
+            "the configuration {what}, but keywardd runs with the one it started with: \
+             {first}{restart}"
         ))
     }
 
@@ -183,7 +189,7 @@ async fn open(
             vault,
             _in_use: in_use.clone(),
         }),
-        keys: Arc::new(DeviceKeys::new(keys)),
+        keys: Arc::new(DeviceKeys::new(Arc::clone(&keys))),
         clock: Arc::new(SystemClock),
         random: Arc::new(KernelRandom),
     };
@@ -191,7 +197,7 @@ async fn open(
         authorities: authorities.clone(),
         interactive_deadline: config.interactive_deadline.value,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        form: FORM.to_owned(),
+        form: options.environment.form().to_string(),
     };
     let engine = Engine::new(ports, settings);
     engine.open().await?;
@@ -199,6 +205,7 @@ async fn open(
         engine,
         requirements: Requirements::new(&config, authorities),
         key_protection,
+        keys,
         config,
     }))
 }

@@ -13,6 +13,7 @@ mod device_keys;
 mod engine_ports;
 mod holdings;
 mod log;
+mod manage;
 mod outcome;
 mod process;
 mod requirements;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use keyward_broker_ipc::service::{BrokerService, Caller};
 use keyward_client::account::AccountInfo;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::ClientId;
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::{BrokerStatus, SignOutRequest};
@@ -23,11 +24,14 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// For the user this runs as.
     pub(crate) fn new(holdings: Holdings) -> Self {
-        Self {
-            holdings,
-            uid: rustix::process::geteuid().as_raw(),
-        }
+        Self::for_user(rustix::process::geteuid().as_raw(), holdings)
+    }
+
+    /// For this user and nobody else.
+    pub(crate) fn for_user(uid: u32, holdings: Holdings) -> Self {
+        Self { holdings, uid }
     }
 
     /// Whether this caller is served at all. The server refuses other users' connections before;
@@ -148,5 +152,16 @@ impl BrokerService for Service {
     async fn status(&self, caller: &Caller) -> Result<BrokerStatus, AcquireTokenError> {
         self.admit(caller)?;
         Ok(self.holdings.status().await)
+    }
+
+    async fn manage(
+        &self,
+        caller: &Caller,
+        request: ManageRequest,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<ManageAnswer, AcquireTokenError> {
+        let call = Call::new("manage", caller, None, None);
+        let work = async { self.admitted(caller).await?.manage(request, agent).await };
+        Box::pin(call.observe(work)).await
     }
 }

@@ -15,6 +15,7 @@ use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
 use keyward_client::account::AccountSelector;
 use keyward_client::binding::{Binding, KeyProtection};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::manage::{DeviceReport, ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::ports::{SignOutRequest, TokenBroker};
@@ -186,6 +187,39 @@ async fn renewed(broker: &SocketBroker) -> Result<AuthenticationResult, AcquireT
         AuthenticationScheme::Bearer,
     )
     .await
+}
+
+#[tokio::test]
+async fn the_keys_of_this_device_are_shown_with_what_is_bound_to_them() {
+    let machine = Machine::new().await;
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    sign_in(&app).await.unwrap();
+
+    let report = device(&app).await;
+    assert_eq!(report.key_protection, KeyProtection::Software);
+    assert_eq!(report.problems, [""; 0]);
+    let [bound] = &report.accounts[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(
+        (bound.username.as_str(), bound.client_id.as_str()),
+        ("alice@dev.test", CLIENT)
+    );
+    assert_eq!(bound.binding, Binding::Dpop);
+    assert_eq!(
+        report.keys.iter().collect::<Vec<_>>(),
+        [bound.key.as_ref().unwrap()]
+    );
+    broker.stop().await;
+}
+
+async fn device(app: &SocketBroker) -> DeviceReport {
+    match app.manage(ManageRequest::Device).await.unwrap() {
+        ManageAnswer::Device(report) => report,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

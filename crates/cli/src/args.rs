@@ -98,6 +98,15 @@ Examples:
   keyward status --json | grep sealed-at-rest")]
     Status(StatusArguments),
 
+    /// Look at the keys tokens are bound to, and what holds them.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  keyward device show"
+    )]
+    Device(DeviceCommand),
+
     /// Find out what is wrong, and the command that mends it.
     #[command(after_help = "\
 Examples:
@@ -284,6 +293,24 @@ pub struct DoctorArguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `keyward device …`.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Show what holds the keys, why it was chosen, and which account is bound to which key.
+    #[command(after_help = "\
+Examples:
+  keyward device show
+  keyward device show --json
+
+A key that is held in a TPM cannot leave this device. One in a file can be copied by whoever may
+read the file.")]
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `keyward config …`.

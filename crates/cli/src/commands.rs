@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod config_check;
+pub mod device;
 pub mod login;
 pub mod logout;
 pub mod manual;

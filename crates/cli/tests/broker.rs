@@ -324,6 +324,30 @@ fn status_has_the_promised_shape() {
 }
 
 #[test]
+fn the_device_is_shown_with_the_reason_it_was_chosen_and_what_is_bound_to_it() {
+    let broker = Running::start();
+    let report = broker.run(&["device", "show", "--json"]).json();
+    assert_eq!(report["key_protection"], "tpm");
+    assert_eq!(report["device"]["simulator"], true);
+    assert_eq!(report["decision"]["choice"], "tpm");
+    assert_eq!(report["decision"]["decided_at"], "2026-01-02T03:04:05Z");
+    assert_eq!(report["keys"], json!(["key-1", "key-2"]));
+    assert_eq!(report["accounts"][0]["client_id"], "client-1");
+    assert_eq!(report["accounts"][0]["key"], "key-1");
+
+    let shown = broker.run(&["device", "show"]).out;
+    for part in [
+        "new keys: tpm (ACME, firmware 7.1, a simulator, which protects nothing",
+        "decided: tpm on 2026-01-02T03:04:05Z, because a TPM can be reached\n",
+        "keys: 2\n",
+        "alice@dev.test",
+        "problem: one is wrong\n",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+}
+
+#[test]
 fn a_configuration_that_is_not_in_force_yet_is_named_by_every_command_that_shows_it() {
     let broker = Running::start();
     let shown = broker.run(&["status"]).out;

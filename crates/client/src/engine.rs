@@ -16,6 +16,7 @@ use crate::authority_metadata::AuthorityMetadata;
 use crate::cache::key::GrantKey;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::interactive::{Replacements, Screen, SignIn};
+use crate::manage::BoundAccount;
 use crate::nonces::Nonces;
 use crate::ports::{BrokerStatus, Ports, SignOutRequest, StoreError};
 use crate::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
@@ -133,6 +134,11 @@ impl Engine {
     /// [`ErrorKind::InvalidRequest`] for any other token.
     pub async fn dpop_proof(&self, request: DpopProofRequest) -> Result<String, AcquireTokenError> {
         self.0.dpop_proof(request).await
+    }
+
+    /// Every refresh token, without itself: whose it is, what binds it, and to which key.
+    pub fn bound_accounts(&self) -> Vec<BoundAccount> {
+        self.0.bound_accounts()
     }
 
     /// What is signed in, what binds it, and what is wrong with the vault.

@@ -19,6 +19,7 @@ mod accounts;
 mod acquisition;
 mod authority_metadata;
 mod binding_probe;
+mod bound;
 mod cache;
 mod engine;
 mod failure;

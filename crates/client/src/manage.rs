@@ -33,17 +33,62 @@ pub enum ManageAnswer {
 pub struct DeviceReport {
     /// Where new keys are made.
     pub key_protection: KeyProtection,
+    /// What holds them. `None`: it cannot be asked now; `problems` says why.
+    #[serde(default)]
+    pub device: Option<DeviceDescription>,
+    /// Why keys are made there. `None`: nothing was decided.
+    #[serde(default)]
+    pub decision: Option<Decision>,
+    /// The names of all keys there are, whoever holds them.
+    #[serde(default)]
+    pub keys: Vec<String>,
     /// Every account and the keys its refresh tokens are bound to.
     pub accounts: Vec<BoundAccount>,
+    /// What is wrong with it, in plain words.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
-/// One account and one of its keys.
+/// What holds keys, in its own words. All of it is unknown for files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceDescription {
+    /// Who made it.
+    pub maker: Option<String>,
+    /// Its model, as its maker calls it.
+    pub model: Option<String>,
+    /// The version of its firmware.
+    pub firmware: Option<String>,
+    /// Whether it is a program that behaves like a device, and protects nothing from this computer.
+    pub simulator: bool,
+}
+
+/// Where new keys are made, decided once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Where.
+    pub choice: KeyProtection,
+    /// Why, in plain words.
+    pub reason: String,
+    /// When (RFC 3339).
+    pub decided_at: String,
+    /// Who made the TPM that was chosen.
+    #[serde(default)]
+    pub maker: Option<String>,
+}
+
+/// One refresh token and the key it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundAccount {
     /// The user's name, as the authority gives it.
     pub username: String,
+    /// The account, as `UID.UTID`.
+    #[serde(default)]
+    pub home_account_id: String,
     /// Issuer of the authority.
     pub authority: String,
+    /// The client the refresh token was issued to.
+    #[serde(default)]
+    pub client_id: String,
     /// What ties its refresh token to this device.
     pub binding: Binding,
     /// Where the key lives.

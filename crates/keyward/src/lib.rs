@@ -84,6 +84,7 @@ pub use keyward_client::binding::{Binding, KeyProtection};
 pub use keyward_client::error::{
     AcquireTokenError, AuthorityError, ErrorKind, ErrorRow, TABLE as ERROR_TABLE,
 };
+pub use keyward_client::manage;
 pub use keyward_client::oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
 pub use keyward_client::oauth::scope::Scopes;
 pub use keyward_client::oauth::secret::{AccessToken, IdTokenText};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyward_client::error::AcquireTokenError;
+use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::{BrokerStatus, TokenBroker};
 use keyward_config::Environment;
@@ -156,6 +157,27 @@ impl NativeBrokerPlugin {
     /// ```
     pub async fn broker_status(&self) -> Result<BrokerStatus, AcquireTokenError> {
         self.broker().await?.status().await
+    }
+
+    /// Sees or changes what the broker itself holds. Only Keyward's can be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotSupported`](crate::ErrorKind) by somebody else's broker, and by one that is
+    /// older than the request.
+    ///
+    /// ```no_run
+    /// # async fn example(plugin: keyward::NativeBrokerPlugin) -> Result<(), keyward::AcquireTokenError> {
+    /// use keyward::manage::{ManageAnswer, ManageRequest};
+    ///
+    /// if let ManageAnswer::Device(report) = plugin.manage(ManageRequest::Device).await? {
+    ///     println!("new keys: {}", report.key_protection);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn manage(&self, request: ManageRequest) -> Result<ManageAnswer, AcquireTokenError> {
+        self.broker().await?.manage(request).await
     }
 
     pub(crate) async fn broker(&self) -> Result<&dyn TokenBroker, AcquireTokenError> {
