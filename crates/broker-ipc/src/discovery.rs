@@ -22,6 +22,9 @@ const PING: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The socket of our broker.
     pub socket: Option<PathBuf>,
+    /// Whether that one is to be used whatever it answers: a broker of the system form is installed
+    /// for everybody, and one that does not run is no reason to use another.
+    pub decided: bool,
     /// The session bus.
     pub bus: Option<BusAddress>,
     /// Shows sign-ins, for brokers that have no user agent of their own (on the socket only).
@@ -147,7 +150,7 @@ async fn socket(
             broker: Arc::new(broker),
             kind: Kind::Socket,
         })),
-        Err(error) if error.kind() == ErrorKind::BrokerUnavailable => {
+        Err(error) if error.kind() == ErrorKind::BrokerUnavailable && !options.decided => {
             absent.push(error.message().to_owned());
             Ok(None)
         }

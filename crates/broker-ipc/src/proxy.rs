@@ -6,6 +6,7 @@
 mod bus;
 mod failure;
 mod microsoft;
+mod place;
 mod socket;
 mod typed;
 

@@ -161,6 +161,22 @@ async fn a_broker_that_fails_is_not_passed_over() {
 }
 
 #[tokio::test]
+async fn a_broker_of_the_system_form_that_does_not_run_is_not_passed_over() {
+    let bus = TestBus::start();
+    serve(&bus).await;
+    let folder = private_folder();
+    let options = Options {
+        socket: Some(folder.path().join("none")),
+        decided: true,
+        bus: Some(bus.address()),
+        ..Options::default()
+    };
+    let error = discovery::connect(&options).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::BrokerUnavailable);
+    assert!(error.message().contains("none"), "{error}");
+}
+
+#[tokio::test]
 async fn doctor_sees_who_owns_the_names() {
     let bus = TestBus::start();
     let report = diagnostics::inspect(&bus.address()).await.unwrap();

@@ -1,8 +1,6 @@
 //! Our broker behind its socket: nobody can listen in, and the kernel vouches for both ends.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +18,7 @@ use crate::link;
 use crate::reconnect::{Opened, Reconnecting, Serving};
 use crate::service::Caller;
 
+use super::place::SafePlace;
 use super::typed::{self, Typed, typed_broker};
 
 /// Starts a broker that is not running.
@@ -153,65 +152,21 @@ async fn open(options: &SocketOptions) -> Result<Opened, AcquireTokenError> {
     })
 }
 
-/// Connects to a socket after making sure that only this user can have put it there.
+/// Connects to a socket after making sure that nobody else can have put it there.
 async fn connect(path: &Path) -> Result<UnixStream, AcquireTokenError> {
-    check(path)?;
-    let stream = UnixStream::connect(path)
+    let place = SafePlace::check(path)?;
+    let stream = UnixStream::connect(&place.path)
         .await
         .map_err(|error| unavailable(path, &error))?;
-    let uid = rustix::process::getuid().as_raw();
     let peer = stream
         .peer_cred()
         .map_err(|error| unavailable(path, &error))?
         .uid();
-    if peer != uid {
-        return Err(unsafe_place(format!(
-            "the broker at {} runs as uid {peer}, not as this user",
-            path.display()
-        )));
-    }
+    place.check_peer(peer)?;
     Ok(stream)
 }
 
-/// The folder belongs to this user and lets nobody else in, and the socket belongs to this user.
-fn check(path: &Path) -> Result<(), AcquireTokenError> {
-    let uid = rustix::process::getuid().as_raw();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => {
-            return Err(unsafe_place(format!(
-                "the broker's socket {} needs an absolute path",
-                path.display()
-            )));
-        }
-    };
-    let of_folder = fs::metadata(folder).map_err(|error| unavailable(path, &error))?;
-    if of_folder.uid() != uid {
-        return Err(unsafe_place(format!(
-            "the folder {} of the broker's socket belongs to uid {}",
-            folder.display(),
-            of_folder.uid()
-        )));
-    }
-    if of_folder.mode() & 0o077 != 0 {
-        return Err(unsafe_place(format!(
-            "the folder {folder} of the broker's socket is open to others (mode {mode:04o}): run \
-             chmod 700 {folder}",
-            folder = folder.display(),
-            mode = of_folder.mode() & 0o7777,
-        )));
-    }
-    let of_socket = fs::symlink_metadata(path).map_err(|error| unavailable(path, &error))?;
-    if !of_socket.file_type().is_socket() || of_socket.uid() != uid {
-        return Err(unsafe_place(format!(
-            "{} is not a socket of this user",
-            path.display()
-        )));
-    }
-    Ok(())
-}
-
-fn unavailable(path: &Path, error: &io::Error) -> AcquireTokenError {
+pub(super) fn unavailable(path: &Path, error: &io::Error) -> AcquireTokenError {
     let why = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             "keywardd is not running".to_owned()
@@ -224,6 +179,6 @@ fn unavailable(path: &Path, error: &io::Error) -> AcquireTokenError {
     )
 }
 
-fn unsafe_place(message: String) -> AcquireTokenError {
+pub(super) fn unsafe_place(message: String) -> AcquireTokenError {
     AcquireTokenError::new(ErrorKind::IncorrectConfiguration, message)
 }
