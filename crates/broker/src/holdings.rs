@@ -13,7 +13,7 @@ use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::{BrokerStatus, Change, Ports, Record, RecordStore, StoreError};
 use keyward_client::{Engine, Settings};
 use keyward_config::{Config, ConfigError, Form, KeyProtectionChoice, Places};
-use keyward_keystore::{KeyStore, SoftwareKeyStore};
+use keyward_keystore::{KeyStore, KeyStoreError, SoftwareKeyStore, tpm};
 use keyward_store::Vault;
 use tokio::sync::{Mutex, watch};
 
@@ -173,10 +173,13 @@ async fn open(
 ) -> Held {
     let config = config.map_err(|error| incorrect(&error))?;
     let places = Places::find(&options.environment).map_err(|error| incorrect(&error))?;
+    let storage = |e: KeyStoreError| AcquireTokenError::new(ErrorKind::Storage, e.to_string());
     let keys: Arc<dyn KeyStore> = match config.key_protection.value {
-        KeyProtectionChoice::Software => {
-            let opened = SoftwareKeyStore::open(&places.keys_dir());
-            Arc::new(opened.map_err(|e| AcquireTokenError::new(ErrorKind::Storage, e.to_string()))?)
+        KeyProtectionChoice::Tpm => {
+            tpm::open(&places.keys_dir(), Some(&config.tpm.tcti.value)).map_err(storage)?
+        }
+        KeyProtectionChoice::Software | KeyProtectionChoice::TpmOrSoftware => {
+            Arc::new(SoftwareKeyStore::open(&places.keys_dir()).map_err(storage)?)
         }
     };
     let wrap = Box::new(DeviceWrap(Arc::clone(&keys)));

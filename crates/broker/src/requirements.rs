@@ -33,7 +33,7 @@ impl Requirements {
         if self.key_protection.value == RequiredKeyProtection::Tpm && keys != KeyProtection::Tpm {
             return Err(unmet(format!(
                 "{} demands keys in a TPM (require_key_protection), but keys here are kept in \
-                 {keys}; this version has no TPM feature",
+                 {keys}",
                 self.key_protection.origin
             )));
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::audit::AuditDestination;
+use crate::device::{KeyProtectionChoice, PinChoice};
 use crate::hardening::IdleExit;
 use crate::origin::{Origin, Setting};
-use crate::settings::{Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection};
+use crate::settings::{Config, RequiredBinding, RequiredKeyProtection};
 
 /// The variable that names a configuration file in place of the user's.
 pub(crate) const CONFIG_VARIABLE: &str = "KEYWARD_CONFIG";
@@ -28,6 +29,7 @@ pub(crate) const TABLES: &[&str] = &[
     "hardening",
     "interactive",
     "limits",
+    "tpm",
     "user_agent",
 ];
 
@@ -68,13 +70,52 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "key_protection",
         variable: "KEYWARD_KEY_PROTECTION",
-        doc: "Where new binding keys are made: \"software\".",
+        doc: "Where new binding keys are made: \"tpm\", \"software\", or \"tpm-or-software\", which is \
+              decided once.",
         apply: |config, raw, origin| {
-            let choice = key_protection(raw.text()?)?;
+            let choice = raw.one_of(KeyProtectionChoice::ALL)?;
             config.key_protection.set(choice, origin);
             Ok(())
         },
         show: |config| quoted(&config.key_protection),
+    },
+    Key {
+        name: "tpm.tcti",
+        variable: "KEYWARD_TPM_TCTI",
+        doc: "How the TPM is reached, as tpm2-tss spells it.",
+        apply: |config, raw, origin| {
+            let tcti = raw.text()?.trim();
+            if tcti.is_empty() {
+                return Err("names no TPM; \"device:/dev/tpmrm0\" is the usual one".to_owned());
+            }
+            config.tpm.tcti.set(tcti.to_owned(), origin);
+            Ok(())
+        },
+        show: |config| quoted(&config.tpm.tcti),
+    },
+    Key {
+        name: "tpm.pin",
+        variable: "KEYWARD_TPM_PIN",
+        doc: "\"ask\" makes keys of the TPM that want a PIN, which the person is asked for.",
+        apply: |config, raw, origin| {
+            config.tpm.pin.set(raw.one_of(PinChoice::ALL)?, origin);
+            Ok(())
+        },
+        show: |config| quoted(&config.tpm.pin),
+    },
+    Key {
+        name: "tpm.pin_seconds",
+        variable: "KEYWARD_TPM_PIN_SECONDS",
+        doc: "How long a PIN is kept in memory after it was asked for.",
+        apply: |config, raw, origin| {
+            let seconds = raw.seconds(1..=86_400)?;
+            config.tpm.pin_kept.set(seconds, origin);
+            Ok(())
+        },
+        show: |config| {
+            let kept = &config.tpm.pin_kept;
+            (kept.value.as_secs().to_string(), kept.origin.clone())
+        },
     },
     Key {
         name: "require_binding",
@@ -340,17 +381,6 @@ impl Raw<'_> {
                     range.end()
                 )
             })
-    }
-}
-
-fn key_protection(text: &str) -> Result<KeyProtectionChoice, String> {
-    match text {
-        "software" => Ok(KeyProtectionChoice::Software),
-        "tpm" | "tpm-or-software" => Err(format!(
-            "\"{text}\" comes with the TPM feature, which this version does not have: only \
-             \"software\" can be chosen"
-        )),
-        other => Err(format!("has to be \"software\", not \"{other}\"")),
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod audit;
 mod authority;
+mod device;
 mod document;
 mod environment;
 mod error;
@@ -27,6 +28,7 @@ pub mod supervisor;
 
 pub use audit::{Audit, AuditDestination, RateLimits};
 pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOWN_HOSTS};
+pub use device::{KeyProtectionChoice, PinChoice, TpmSettings};
 pub use environment::{Environment, FlagName};
 pub use error::{ConfigError, Problem};
 pub use explain::Explanation;
@@ -34,9 +36,7 @@ pub use form::{BrokerPlace, Form};
 pub use hardening::{Hardening, IdleExit};
 pub use origin::{FileLayer, Origin, Setting};
 pub use places::{PlaceError, Places};
-pub use settings::{
-    CommandLineDefaults, Config, KeyProtectionChoice, RequiredBinding, RequiredKeyProtection,
-};
+pub use settings::{CommandLineDefaults, Config, RequiredBinding, RequiredKeyProtection};
 
 /// Whether well-known hosts (Microsoft's sign-in hosts) may be mapped to another authority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

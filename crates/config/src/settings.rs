@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use crate::Permit;
 use crate::audit::{Audit, RateLimits};
 use crate::authority::{self, Authority, Stated};
+use crate::device::{KeyProtectionChoice, TpmSettings};
 use crate::document::{self, Document, Entry};
 use crate::environment::{Environment, FileSource, FlagName};
 use crate::error::{ConfigError, Problem};
@@ -22,6 +23,8 @@ use crate::origin::{Origin, Setting};
 pub struct Config {
     /// Where new binding keys are made.
     pub key_protection: Setting<KeyProtectionChoice>,
+    /// The TPM, and whether its keys want a PIN.
+    pub tpm: TpmSettings,
     /// What is logged, as `tracing` directives.
     pub log: Setting<String>,
     /// Which bindings are acceptable.
@@ -58,13 +61,6 @@ pub struct CommandLineDefaults {
     pub login_hint: Setting<Option<String>>,
 }
 
-/// Where new binding keys are to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyProtectionChoice {
-    /// In a file only the user may read.
-    Software,
-}
-
 /// Which bindings are acceptable. Greater is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequiredBinding {
@@ -91,14 +87,6 @@ impl RequiredKeyProtection {
     pub(crate) const ALL: &[Self] = &[Self::Any, Self::Tpm];
 }
 
-impl fmt::Display for KeyProtectionChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Software => f.write_str("software"),
-        }
-    }
-}
-
 impl fmt::Display for RequiredBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -121,7 +109,8 @@ impl Default for Config {
     /// The built-in defaults: what is in force without any file, variable or flag.
     fn default() -> Self {
         Self {
-            key_protection: Setting::default_of(KeyProtectionChoice::Software),
+            key_protection: Setting::default_of(KeyProtectionChoice::TpmOrSoftware),
+            tpm: TpmSettings::default(),
             log: Setting::default_of("info".to_owned()),
             require_binding: Setting::default_of(RequiredBinding::Any),
             require_key_protection: Setting::default_of(RequiredKeyProtection::Any),
@@ -178,14 +167,19 @@ impl Draft {
         (self.config, ConfigError::of(self.problems))
     }
 
-    /// A demand this version cannot meet is kept to: nothing works then, and that is worth saying.
+    /// A demand that cannot be met is kept to: nobody can sign in then, and that is worth saying.
     fn warn_of_the_impossible(&mut self) {
-        let required = &self.config.require_key_protection;
-        if required.value == RequiredKeyProtection::Tpm {
+        let (required, choice) = (
+            &self.config.require_key_protection,
+            &self.config.key_protection,
+        );
+        if required.value == RequiredKeyProtection::Tpm
+            && choice.value == KeyProtectionChoice::Software
+        {
             self.config.warnings.push(format!(
-                "{}: `require_key_protection` \"tpm\" refuses every request: this version cannot \
-                 keep keys in a TPM",
-                required.origin
+                "{}: `require_key_protection` \"tpm\" refuses every sign-in, because `key_protection` \
+                 is \"software\" ({})",
+                required.origin, choice.origin
             ));
         }
     }

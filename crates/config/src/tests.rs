@@ -131,8 +131,10 @@ fn an_unknown_key_is_an_error_that_names_line_and_nearest_key() {
 }
 
 #[test]
-fn a_demand_this_version_cannot_meet_is_kept_and_named() {
-    let files = Files::new().system("require_key_protection = \"tpm\"\n");
+fn a_demand_that_cannot_be_met_is_kept_and_named() {
+    let files = Files::new()
+        .system("require_key_protection = \"tpm\"\n")
+        .user("key_protection = \"software\"\n");
     let config = files.load().unwrap();
     assert_eq!(
         config.require_key_protection.value,
@@ -142,7 +144,37 @@ fn a_demand_this_version_cannot_meet_is_kept_and_named() {
         panic!("{:?}", config.warnings());
     };
     assert!(warning.contains("system.toml:1: "), "{warning}");
-    assert!(warning.contains("refuses every request"), "{warning}");
+    assert!(warning.contains("refuses every sign-in"), "{warning}");
+    let can_be_met = Files::new().system("require_key_protection = \"tpm\"\n");
+    assert_eq!(can_be_met.load().unwrap().warnings(), [""; 0]);
+}
+
+#[test]
+fn the_tpm_is_configured_by_file_and_by_variable() {
+    let config = Files::new().load().unwrap();
+    assert_eq!(
+        config.key_protection.value,
+        KeyProtectionChoice::TpmOrSoftware
+    );
+    assert_eq!(config.tpm.tcti.value, "device:/dev/tpmrm0");
+    assert_eq!(config.tpm.pin.value, PinChoice::None);
+    assert_eq!(config.tpm.pin_kept.value, Duration::from_secs(300));
+
+    let files = Files::new().user(
+        "key_protection = \"tpm\"\n[tpm]\ntcti = \"tabrmd\"\npin = \"ask\"\npin_seconds = 60\n",
+    );
+    let environment = files.environment();
+    let config = load(&environment, Permit::ConfiguredOnly).unwrap();
+    assert_eq!(config.key_protection.value, KeyProtectionChoice::Tpm);
+    assert_eq!(config.tpm.tcti.value, "tabrmd");
+    assert_eq!(config.tpm.pin.value, PinChoice::Ask);
+    assert_eq!(config.tpm.pin_kept.value, Duration::from_secs(60));
+
+    let environment = environment.with_variable("KEYWARD_TPM_TCTI", "swtpm:port=2321");
+    let config = load(&environment, Permit::ConfiguredOnly).unwrap();
+    assert_eq!(config.tpm.tcti.value, "swtpm:port=2321");
+    let environment = environment.with_variable("KEYWARD_TPM_TCTI", " ");
+    assert!(load(&environment, Permit::ConfiguredOnly).is_err());
 }
 
 #[test]
@@ -176,7 +208,7 @@ fn a_broken_file_is_an_error_with_its_line() {
 #[test]
 fn every_problem_of_every_layer_is_listed() {
     let files = Files::new()
-        .system("key_protection = \"tpm\"\n")
+        .system("key_protection = \"hsm\"\n")
         .user("log = 3\nuser_agent = 1\n[interactive]\ndeadline_seconds = 0\n");
     let environment = files
         .environment()
@@ -184,7 +216,9 @@ fn every_problem_of_every_layer_is_listed() {
     let error = load(&environment, Permit::ConfiguredOnly).unwrap_err();
     let problems: Vec<String> = error.problems().map(ToString::to_string).collect();
     assert_eq!(problems.len(), 5, "{problems:#?}");
-    assert!(problems[0].contains("comes with the TPM feature"));
+    assert!(problems[0].ends_with(
+        "`key_protection` has to be \"tpm\" or \"software\" or \"tpm-or-software\", not \"hsm\""
+    ));
     assert!(
         problems
             .iter()
