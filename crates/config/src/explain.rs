@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::origin::Origin;
 use crate::settings::Config;
-use crate::{authority, key};
+use crate::{authority, key, policy};
 
 /// The tables of keys only other programs read.
 const BESIDE_BROKER: &[&str] = &["cli.", "user_agent."];
@@ -42,7 +42,9 @@ impl Config {
             .iter()
             .enumerate()
             .flat_map(|(index, entry)| authority::explain(index, entry));
-        keys.chain(authorities).collect()
+        let rules = self.policy.rules().iter().enumerate();
+        let rules = rules.map(|(index, rule)| policy::explain(index, rule));
+        keys.chain(rules).chain(authorities).collect()
     }
 
     /// The keys a broker works by whose values differ in `other`. Where a value came from makes no

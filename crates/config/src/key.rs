@@ -9,6 +9,7 @@ use crate::audit::AuditDestination;
 use crate::device::{KeyProtectionChoice, PinChoice};
 use crate::hardening::IdleExit;
 use crate::origin::{Origin, Setting};
+use crate::policy::Verdict;
 use crate::settings::{Config, RequiredBinding, RequiredKeyProtection};
 
 /// The variable that names a configuration file in place of the user's.
@@ -29,17 +30,13 @@ pub(crate) const TABLES: &[&str] = &[
     "hardening",
     "interactive",
     "limits",
+    "policy",
     "tpm",
     "user_agent",
 ];
 
-/// Keys this version knows by name but does not act on. Ignoring one would be a promise broken
-/// without a word, so each is an error.
-pub(crate) const NOT_YET: &[(&str, &str)] = &[(
-    "policy",
-    "rules about callers are not supported by this version: remove the table, nothing in it would \
-     be enforced",
-)];
+/// Lists of tables, each with a type of its own.
+pub(crate) const LISTS: &[&str] = &["authority", "policy.rule"];
 
 /// One key.
 pub(crate) struct Key {
@@ -244,6 +241,36 @@ pub(crate) const KEYS: &[Key] = &[
             Ok(())
         },
         show: |config| plain(&config.limits.network_per_minute),
+    },
+    Key {
+        name: "policy.default",
+        variable: "KEYWARD_POLICY_DEFAULT",
+        doc: "What becomes of programs no rule speaks of: \"allow\", \"ask\" or \"deny\".",
+        apply: |config, raw, origin| {
+            let verdict = raw.one_of(Verdict::ALL)?;
+            config.policy.default.tighten(verdict, origin)
+        },
+        show: |config| quoted(&config.policy.default),
+    },
+    Key {
+        name: "policy.sandboxed",
+        variable: "KEYWARD_POLICY_SANDBOXED",
+        doc: "The same for sandboxed programs (Flatpak, Snap, containers).",
+        apply: |config, raw, origin| {
+            let verdict = raw.one_of(Verdict::ALL)?;
+            config.policy.sandboxed.tighten(verdict, origin)
+        },
+        show: |config| quoted(&config.policy.sandboxed),
+    },
+    Key {
+        name: "policy.unknown",
+        variable: "KEYWARD_POLICY_UNKNOWN",
+        doc: "The same for programs that cannot be told from others.",
+        apply: |config, raw, origin| {
+            let verdict = raw.one_of(Verdict::ALL)?;
+            config.policy.unknown.tighten(verdict, origin)
+        },
+        show: |config| quoted(&config.policy.unknown),
     },
     Key {
         name: "user_agent.command",

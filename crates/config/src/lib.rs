@@ -23,6 +23,7 @@ mod key;
 mod nearest;
 mod origin;
 mod places;
+mod policy;
 mod settings;
 pub mod supervisor;
 
@@ -36,6 +37,7 @@ pub use form::{BrokerPlace, Form};
 pub use hardening::{Hardening, IdleExit};
 pub use origin::{FileLayer, Origin, Setting};
 pub use places::{PlaceError, Places};
+pub use policy::{Policy, PolicyRule, Verdict};
 pub use settings::{CommandLineDefaults, Config, RequiredBinding, RequiredKeyProtection};
 
 /// Whether well-known hosts (Microsoft's sign-in hosts) may be mapped to another authority.

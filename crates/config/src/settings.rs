@@ -17,6 +17,7 @@ use crate::hardening::{Hardening, IdleExit};
 use crate::key::{self, KEYS, Key, Raw};
 use crate::nearest::{distance, nearest};
 use crate::origin::{Origin, Setting};
+use crate::policy::{Policy, StatedRule};
 
 /// The configuration in force. Every value knows where it came from.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub user_agent_command: Setting<Vec<String>>,
     /// What the `keyward` command asks for where its arguments do not say.
     pub cli: CommandLineDefaults,
+    /// Which programs may have tokens.
+    pub policy: Policy,
     authorities: Vec<Authority>,
     warnings: Vec<String>,
 }
@@ -125,6 +128,7 @@ impl Default for Config {
                 authority: Setting::default_of(None),
                 login_hint: Setting::default_of(None),
             },
+            policy: Policy::default(),
             authorities: Vec::new(),
             warnings: Vec::new(),
         }
@@ -208,10 +212,10 @@ impl Draft {
         match Document::parse(&text) {
             Ok(document) => {
                 for entry in document.entries(key::TABLES) {
-                    if entry.name == "authority" {
-                        self.authorities(&document, &entry, &origin);
-                    } else {
-                        self.entry(&entry, &origin(entry.line));
+                    match entry.name.as_str() {
+                        "authority" => self.authorities(&document, &entry, &origin),
+                        "policy.rule" => self.rules(&document, &entry, &origin),
+                        _ => self.entry(&entry, &origin(entry.line)),
                     }
                 }
             }
@@ -263,15 +267,11 @@ impl Draft {
         if let Some(key) = KEYS.iter().find(|key| key.name == entry.name) {
             return self.apply(key, &Raw::Toml(entry.value), origin);
         }
-        let not_yet = key::NOT_YET.iter().find(|(name, _)| *name == entry.name);
-        let message = match not_yet {
-            Some((name, why)) => format!("`{name}`: {why}"),
-            None if key::TABLES.contains(&entry.name.as_str()) => format!(
-                "`{}` has to be a table, not {}",
-                entry.name,
-                key::kind_of(entry.value)
-            ),
-            None => unknown(&entry.name),
+        let message = if key::TABLES.contains(&entry.name.as_str()) {
+            let kind = key::kind_of(entry.value);
+            format!("`{}` has to be a table, not {kind}", entry.name)
+        } else {
+            unknown(&entry.name)
         };
         self.problem(origin.clone(), message);
     }
@@ -289,29 +289,61 @@ impl Draft {
         entry: &Entry<'_>,
         origin: &impl Fn(usize) -> Origin,
     ) {
+        let read = |stated: &mut Stated, name: &str, raw: &Raw<'_>| stated.read(name, raw);
+        for (line, stated) in self.tables(document, entry, origin, read) {
+            self.authority(stated, &origin(line));
+        }
+    }
+
+    fn rules(
+        &mut self,
+        document: &Document<'_>,
+        entry: &Entry<'_>,
+        origin: &impl Fn(usize) -> Origin,
+    ) {
+        let read = |stated: &mut StatedRule, name: &str, raw: &Raw<'_>| stated.read(name, raw);
+        for (line, stated) in self.tables(document, entry, origin, read) {
+            match stated.finish(&origin(line)) {
+                Ok(rule) => self.config.policy.rules.push(rule),
+                Err(message) => self.problem(origin(line), message),
+            }
+        }
+    }
+
+    /// The tables of a list that could be read whole, each with its line.
+    fn tables<T: Default>(
+        &mut self,
+        document: &Document<'_>,
+        entry: &Entry<'_>,
+        origin: &impl Fn(usize) -> Origin,
+        read: impl Fn(&mut T, &str, &Raw<'_>) -> Result<(), String>,
+    ) -> Vec<(usize, T)> {
+        let name = &entry.name;
+        let no_list = || format!("`{name}` has to be a list of tables: write [[{name}]]");
         let DeValue::Array(items) = entry.value else {
-            let message = "`authority` has to be a list of tables: write [[authority]]".to_owned();
-            return self.problem(origin(entry.line), message);
+            self.problem(origin(entry.line), no_list());
+            return Vec::new();
         };
+        let mut tables = Vec::new();
         for item in items {
             let line = document.line(item);
             let DeValue::Table(table) = item.get_ref() else {
-                let message = "`authority` has to be a list of tables: write [[authority]]";
-                self.problem(origin(line), message.to_owned());
+                self.problem(origin(line), no_list());
                 continue;
             };
-            let mut stated = Stated::default();
+            let mut stated = T::default();
             let mut sound = true;
             for field in document.table(table, "") {
-                if let Err(message) = stated.read(&field.name, &Raw::Toml(field.value)) {
+                if let Err(message) = read(&mut stated, &field.name, &Raw::Toml(field.value)) {
                     self.problem(origin(field.line), message);
                     sound = false;
                 }
             }
             if sound {
-                self.authority(stated, &origin(line));
+                tables.push((line, stated));
             }
         }
+        tables
     }
 
     fn authority(&mut self, stated: Stated, origin: &Origin) {
@@ -344,7 +376,8 @@ impl Draft {
 
 fn known_names() -> impl Iterator<Item = &'static str> {
     let keys = KEYS.iter().map(|key| key.name);
-    keys.chain(key::TABLES.iter().copied()).chain(["authority"])
+    keys.chain(key::TABLES.iter().copied())
+        .chain(key::LISTS.iter().copied())
 }
 
 /// The message for a key nobody knows, in a table of ours or not.
@@ -356,6 +389,7 @@ fn unknown(name: &str) -> String {
     let prefix = format!("{table}.");
     let within = || {
         let names = KEYS.iter().map(|key| key.name);
+        let names = names.chain(key::LISTS.iter().copied());
         names.filter_map(|known| known.strip_prefix(&prefix))
     };
     if let Some(meant) = nearest(&name[prefix.len()..], within()) {

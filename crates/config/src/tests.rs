@@ -186,13 +186,94 @@ fn what_can_be_read_beside_a_problem_can_be_shown() {
 }
 
 #[test]
-fn a_key_this_version_would_not_enforce_is_an_error() {
-    let files = Files::new().system("[policy]\nallow = []\n");
-    let problem = only_problem(&files.load().unwrap_err());
-    assert!(
-        problem.contains("nothing in it would be enforced"),
-        "{problem}"
+fn rules_about_callers_are_matched_in_the_order_of_the_layers() {
+    let files = Files::new()
+        .system(
+            "[policy]\ndefault = \"ask\"\n[[policy.rule]]\nclient_id = \"a\"\nverdict = \"deny\"\n",
+        )
+        .user(
+            "[[policy.rule]]\nexecutable = \"/opt/**\"\nsandbox = \"none\"\nscope = \"Mail.*\"\n\
+             account = \"*@a.example\"\nverdict = \"allow\"\n",
+        );
+    let config = files.load().unwrap();
+    assert_eq!(config.policy.default.value, Verdict::Ask);
+    let [first, second] = config.policy.rules() else {
+        panic!("{:?}", config.policy.rules());
+    };
+    assert_eq!(first.client_id.as_deref(), Some("a"));
+    assert!(first.origin.is_administrator());
+    assert_eq!(second.executable.as_deref(), Some("/opt/**"));
+    assert_eq!(second.verdict, Verdict::Allow);
+    let rows = config.explain();
+    let row = rows.iter().find(|row| row.key == "policy.rule[0]").unwrap();
+    assert_eq!(row.value, "{ client_id = \"a\", verdict = \"deny\" }");
+    let without = Files::new().load().unwrap();
+    let changes = without.changes_for_broker(&config);
+    assert_eq!(
+        changes,
+        ["policy.default", "policy.rule[0]", "policy.rule[1]"]
     );
+}
+
+#[test]
+fn what_the_administrator_says_about_callers_can_only_be_tightened() {
+    let system = "[policy]\nunknown = \"deny\"\nsandboxed = \"ask\"\n";
+    let files = Files::new().system(system);
+    let looser = files
+        .environment()
+        .with_variable("KEYWARD_POLICY_UNKNOWN", "ask");
+    let problem = load(&looser, Permit::ConfiguredOnly).unwrap_err();
+    assert!(only_problem(&problem).contains("would loosen \"deny\""));
+    let stricter = Files::new()
+        .system(system)
+        .user("[policy]\nsandboxed = \"deny\"\n");
+    let policy = stricter.load().unwrap().policy;
+    assert_eq!(policy.sandboxed.value, Verdict::Deny);
+    // A user's own choice is the user's own.
+    let own = Files::new().user("[policy]\nunknown = \"allow\"\n");
+    assert_eq!(own.load().unwrap().policy.unknown.value, Verdict::Allow);
+}
+
+#[test]
+fn a_rule_that_cannot_be_followed_is_an_error() {
+    let rule = "[[policy.rule]]\n";
+    for (text, why) in [
+        (
+            format!("{rule}verdikt = \"deny\"\n"),
+            "did you mean `verdict`?",
+        ),
+        (format!("{rule}client_id = \"a\"\n"), "`verdict` is missing"),
+        (
+            format!("{rule}verdict = \"no\"\n"),
+            "\"allow\" or \"ask\" or \"deny\"",
+        ),
+        (
+            format!("{rule}executable = \"bin\"\nverdict = \"ask\"\n"),
+            "absolute path",
+        ),
+        (
+            format!("{rule}sandbox = \"docker\"\nverdict = \"ask\"\n"),
+            "flatpak:ID",
+        ),
+        (
+            format!("{rule}scope = \"\"\nverdict = \"ask\"\n"),
+            "is empty",
+        ),
+        ("[policy]\nrule = 1\n".to_owned(), "write [[policy.rule]]"),
+        (
+            "[policy]\nrules = []\n".to_owned(),
+            "did you mean `policy.rule`?",
+        ),
+        (
+            "[policy]\nallow = []\n".to_owned(),
+            "there is no key `policy.allow`",
+        ),
+        ("policy = 1\n".to_owned(), "has to be a table"),
+    ] {
+        let error = Files::new().system(&text).load().unwrap_err();
+        let problem = only_problem(&error);
+        assert!(problem.contains(why), "{text}: {problem}");
+    }
 }
 
 #[test]
