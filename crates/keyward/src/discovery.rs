@@ -10,7 +10,7 @@ use keyward_broker_ipc::discovery::{self, Kind, Options};
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::transport::UserAgent;
-use keyward_config::{Environment, PlaceError, Places};
+use keyward_config::{BrokerPlace, Environment, Form, PlaceError};
 
 use crate::plugin::Chosen;
 
@@ -89,9 +89,14 @@ async fn anywhere(
     environment: &Environment,
     agent: Option<Agent>,
 ) -> Result<Chosen, AcquireTokenError> {
-    let socket = socket(environment)?;
+    let place = place(environment)?;
+    let form = place.as_ref().map(|place| place.form).ok();
+    let socket = place.map(|place| place.socket.value);
     let options = Options {
         socket: socket.as_ref().ok().cloned(),
+        // A broker of the system form is installed for everybody: one that does not run is no
+        // reason to use another.
+        decided: form == Some(Form::System),
         bus: bus_address(environment).ok(),
         agent,
         starter: None,
@@ -114,14 +119,14 @@ async fn anywhere(
     })
 }
 
-/// The socket's place. That there is no folder for sockets here is no fault; that one was named
+/// The broker's place. That there is no folder for sockets here is no fault; that one was named
 /// which cannot be used, is.
-fn socket(environment: &Environment) -> Result<Result<PathBuf, PlaceError>, AcquireTokenError> {
-    match Places::socket(environment) {
+fn place(environment: &Environment) -> Result<Result<BrokerPlace, PlaceError>, AcquireTokenError> {
+    match BrokerPlace::find(environment) {
         Err(error @ (PlaceError::Relative { .. } | PlaceError::SocketPathTooLong(_))) => Err(
             AcquireTokenError::new(ErrorKind::IncorrectConfiguration, error.to_string()),
         ),
-        found => Ok(found.map(|place| place.value)),
+        found => Ok(found),
     }
 }
 

@@ -15,7 +15,7 @@ use keyward_broker_ipc::client::request::{DpopProofRequest, InteractiveRequest, 
 use keyward_broker_ipc::client::result::AuthenticationResult;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
 use keyward_broker_ipc::service::{BrokerService, Caller};
-use keyward_config::{Config, Environment, Permit, Places};
+use keyward_config::{BrokerPlace, Config, Environment, Form, Permit};
 use keyward_user_agent::{Launcher, SystemBrowser};
 
 use crate::starter::KeywarddStarter;
@@ -93,10 +93,13 @@ impl Forwarder {
 fn link(environment: &Environment, no_start: bool) -> Result<SocketBroker, AcquireTokenError> {
     let config =
         keyward_config::load(environment, Permit::ConfiguredOnly).map_err(misconfigured)?;
-    let socket = Places::socket(environment).map_err(misconfigured)?.value;
+    // Decided here, once: the system form where it is installed, else the user's own. The system
+    // starts its own.
+    let BrokerPlace { socket, form } = BrokerPlace::find(environment).map_err(misconfigured)?;
+    let socket = socket.value;
     let mut options = SocketOptions::new(&socket)
         .with_agent(Arc::new(user_agent(&config)?), AgentScope::Everyone);
-    if !no_start {
+    if !no_start && form == Form::Session {
         options = options.with_starter(Arc::new(KeywarddStarter::new(socket)));
     }
     Ok(SocketBroker::new(options))

@@ -70,6 +70,8 @@ impl Login {
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_DATA_HOME", self.path("data"))
             .env("XDG_DATA_DIRS", self.path("data"))
+            // One that is installed on this machine is not this login's.
+            .env("KEYWARD_SYSTEM_SOCKET", self.path("run/none/broker.sock"))
             .env("DBUS_SESSION_BUS_ADDRESS", self.bus_address());
         command
     }

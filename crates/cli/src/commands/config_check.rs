@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyward::{ErrorKind, NativeBrokerPlugin};
-use keyward_config::{Environment, Explanation, Permit, Places, Problem};
+use keyward_config::{BrokerPlace, Environment, Explanation, Form, Permit, Places, Problem};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -60,11 +60,15 @@ pub async fn run(
 /// What a broker that is running says, if it works by another configuration than the one shown.
 /// None is started for that.
 async fn outdated(environment: &Environment) -> Option<String> {
-    let socket = Places::socket(environment).ok()?.value;
-    let broker = NativeBrokerPlugin::at_socket(socket);
+    let place = BrokerPlace::find(environment).ok()?;
+    let broker = NativeBrokerPlugin::at_socket(place.socket.value);
     let status = timeout(PATIENCE, broker.broker_status()).await.ok()?.ok()?;
     status.outdated
 }
+
+/// What a user's own layers count for where the system form is installed.
+const OF_THE_SYSTEM: &str = "the broker here is the system's, which reads /etc/keyward/config.toml \
+                             alone: of what comes from elsewhere only `cli` and `user_agent` count";
 
 impl Report {
     /// Reads every layer as the broker would. Places come from variables alone, so they are shown
@@ -88,6 +92,9 @@ impl Report {
         let values = config.explain().into_iter().map(Entry::of);
         report.values.extend(values);
         report.warnings = config.warnings().to_vec();
+        if BrokerPlace::find(environment).is_ok_and(|place| place.form == Form::System) {
+            report.warnings.push(OF_THE_SYSTEM.to_owned());
+        }
         if let Some(error) = error {
             report.problems.extend(error.problems().map(Fault::of));
         }

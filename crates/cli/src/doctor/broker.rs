@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keyward::{AcquireTokenError, PublicClientApplication};
 use keyward::{BrokerStatus, Configuration, ErrorKind, NativeBrokerPlugin};
-use keyward_config::{Environment, Places};
+use keyward_config::{BrokerPlace, Environment, Form};
 
 use super::check::Check;
 
@@ -17,8 +17,8 @@ const CONFIGURATION: &str = "configuration in force";
 /// Looks at the socket and asks who answers there. `starts`: whether a broker that is not running
 /// would be started when it is needed.
 pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
-    let path = match Places::socket(environment) {
-        Ok(place) => place.value,
+    let (path, form) = match BrokerPlace::find(environment) {
+        Ok(place) => (place.socket.value, place.form),
         Err(error) => {
             return vec![Check::fail(
                 SOCKET,
@@ -28,7 +28,10 @@ pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
             )];
         }
     };
-    if let Some(loose) = loose(&path, environment.uid()) {
+    // Who could have made the system's socket is looked at when it is connected to.
+    if form == Form::Session
+        && let Some(loose) = loose(&path, environment.uid())
+    {
         return vec![loose];
     }
     let plugin = NativeBrokerPlugin::at_socket(&path);
@@ -39,6 +42,12 @@ pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
             checks.push(working(&status, plugin).await);
             checks
         }
+        Err(error) if form == Form::System => vec![Check::fail(
+            SOCKET,
+            error.kind(),
+            error.message(),
+            "systemctl restart keywardd, and look at journalctl -u keywardd",
+        )],
         Err(error) => vec![silent(&path, &error, starts)],
     }
 }

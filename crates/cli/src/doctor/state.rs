@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyward::ErrorKind;
-use keyward_config::{Environment, Places};
+use keyward_config::{BrokerPlace, Environment, Form, Places};
 
 use super::check::Check;
 
@@ -36,6 +36,10 @@ const NETWORK: &[&str] = &[
 
 /// Looks at the folder the broker would use.
 pub fn check(environment: &Environment) -> [Check; 1] {
+    if BrokerPlace::find(environment).is_ok_and(|place| place.form == Form::System) {
+        let message = "the system's keywardd keeps it, out of reach of what this user runs";
+        return [Check::ok(NAME, message)];
+    }
     [match Places::state_dir(environment) {
         Ok(place) => folder(&place.value, environment.uid()),
         Err(error) => Check::fail(
