@@ -19,6 +19,7 @@ use keyward_client::result::AuthenticationResult;
 use crate::dispatch::Call;
 use crate::in_flight::InFlight;
 use crate::names::keyward::INTERFACE;
+use crate::program::Encoded;
 use crate::service::{BrokerService, Caller};
 use crate::wire::bearer::{Answer, Asked};
 use crate::wire::dict::{Dict, Entries};
@@ -193,8 +194,13 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads a call from `peer`.
-    pub(crate) fn open(method: Method, call: &Call, peer: &Caller) -> Result<Self, WireError> {
+    /// Reads a call from `peer`, which may speak for the `programs` it has named.
+    pub(crate) fn open(
+        method: Method,
+        call: &Call,
+        peer: &Caller,
+        programs: &Encoded,
+    ) -> Result<Self, WireError> {
         let body = call.message().body();
         let malformed = |expected| {
             if call.is_too_large() {
@@ -207,7 +213,7 @@ impl Envelope {
             let asked = Asked::parse(body.deserialize().map_err(|_| malformed("s"))?)?;
             return Ok(Self {
                 request: Some(Request::Bearer(Box::new(asked.request()?))),
-                on_behalf_of: asked.caller(peer)?,
+                on_behalf_of: asked.caller(peer, programs)?,
                 id: asked.request_id.map(Cow::into_owned),
                 offered_for: None,
             });
@@ -216,7 +222,7 @@ impl Envelope {
         Ok(Self {
             request: Request::read(method, &dict)?,
             id: dict.owned_text("request_id")?,
-            on_behalf_of: wire::caller::read(&dict, peer)?,
+            on_behalf_of: wire::caller::read(&dict, peer, programs)?,
             offered_for: dict.owned_text("for")?,
         })
     }

@@ -21,6 +21,7 @@ use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::{InFlight, Limits};
 use crate::microsoft;
 use crate::names;
+use crate::program::{Encoded, Lookup, Pinned, Program};
 use crate::server::NoAgent;
 use crate::service::{BrokerService, Caller, Via};
 
@@ -190,7 +191,7 @@ impl BusHandler {
             Ok(caller) => caller,
             Err(error) => return call.fail(&error),
         };
-        let envelope = match Envelope::open(method, call, &caller) {
+        let envelope = match Envelope::open(method, call, &caller, &Encoded::default()) {
             Ok(envelope) => envelope,
             Err(error) => return call.fail(&error.in_request()),
         };
@@ -225,16 +226,29 @@ impl BusHandler {
                 "the caller is another user: each user has a broker of its own",
             ));
         }
-        let caller = Arc::new(Caller {
-            uid: self.uid,
-            pid,
-            via: Via::Bus {
-                unique_name: sender.to_owned(),
-            },
-        });
+        let unique_name = sender.to_owned();
+        let mut caller = Caller::new(self.uid, pid, Via::Bus { unique_name });
+        if let Some(pid) = pid {
+            caller.program = self.program(sender, pid).await;
+        }
+        let caller = Arc::new(caller);
         self.callers()
             .insert(sender.to_owned(), Arc::clone(&caller));
         Ok(caller)
+    }
+
+    /// What a sender runs. The bus names a number, which is pinned, looked at, and asked for once
+    /// more: if it is still the sender's and its process lives, it was the sender's all the time.
+    async fn program(&self, sender: &str, pid: u32) -> Arc<Program> {
+        let process = Arc::new(Pinned::process(pid, self.uid));
+        let program = Lookup::here().program(Arc::clone(&process)).await;
+        let again = self.bus.credentials(sender).await;
+        let same = again.is_ok_and(|(_, again)| again == Some(pid));
+        if same && process.is_alive() {
+            return program;
+        }
+        let why = "its process could not be told from others on the bus";
+        Arc::new(Program::unknown_because(why))
     }
 
     fn callers(&self) -> MutexGuard<'_, HashMap<String, Arc<Caller>>> {

@@ -39,12 +39,8 @@ pub fn typed(bytes: &[u8]) {
 
 /// Who sent it, whose request it is, and what the request is: nothing of it may panic.
 fn open(method: broker1::Method, call: &Call) {
-    let peer = Caller {
-        uid: 1000,
-        pid: None,
-        via: Via::Socket,
-    };
-    if let Ok(envelope) = Envelope::open(method, call, &peer)
+    let peer = Caller::new(1000, None, Via::Socket);
+    if let Ok(envelope) = Envelope::open(method, call, &peer, &Encoded::default())
         && let Some(caller) = envelope.on_behalf_of
     {
         assert_eq!(caller.uid, peer.uid, "a caller speaks for another user");

@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use zbus::message::Message;
 use zbus::{Connection, MessageStream};
@@ -28,6 +29,7 @@ use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::InFlight;
 use crate::link;
 use crate::names::keyward::PATH;
+use crate::program::{Encoded, Lookup, Pinned};
 use crate::service::{BrokerService, Caller, Via};
 use crate::share::{Seat, Shares};
 use crate::wire::WireError;
@@ -58,10 +60,26 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future,
 ) -> io::Result<()> {
+    serve_with(listener, service, limits, Lookup::here(), shutdown).await
+}
+
+/// [`serve`], with callers' programs looked up elsewhere than here.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_with(
+    listener: UnixListener,
+    service: Arc<dyn BrokerService>,
+    limits: Limits,
+    lookup: Lookup,
+    shutdown: impl Future,
+) -> io::Result<()> {
     let server = Arc::new(Server {
         shares: Shares::new(limits),
         service,
         limits,
+        lookup,
         next: AtomicU64::new(0),
     });
     let most = limits.connections.saturating_mul(USERS_AT_ONCE);
@@ -73,8 +91,8 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < most => match server.admit(&stream) {
-                    Ok((caller, seat)) => {
-                        connections.spawn(Arc::clone(&server).connection(stream, caller, seat));
+                    Ok((end, seat)) => {
+                        connections.spawn(Arc::clone(&server).connection(stream, end, seat));
                     }
                     Err(error) => tracing::warn!(%error, "refused a connection"),
                 },
@@ -102,15 +120,16 @@ fn is_fatal(error: &io::Error) -> bool {
 struct Server {
     service: Arc<dyn BrokerService>,
     limits: Limits,
+    lookup: Lookup,
     shares: Shares,
     next: AtomicU64,
 }
 
 impl Server {
     /// Serves one connection until it ends.
-    async fn connection(self: Arc<Self>, stream: UnixStream, caller: Caller, seat: Seat) {
+    async fn connection(self: Arc<Self>, stream: UnixStream, end: OtherEnd, seat: Seat) {
         // Boxed, so that what it needed is not kept with the connection.
-        let accepting = Box::pin(link::accept(stream, caller.uid));
+        let accepting = Box::pin(link::accept(stream, end.caller.uid));
         let accepted = tokio::time::timeout(HANDSHAKE, accepting).await;
         let incoming = match accepted {
             Ok(Ok(incoming)) => incoming,
@@ -123,7 +142,7 @@ impl Server {
                 return;
             }
         };
-        let peer = Arc::new(Peer::new(self, caller, seat, &incoming));
+        let peer = Arc::new(Peer::new(self, end, seat, &incoming));
         let (number, agents) = (peer.number, Arc::clone(peer.seat.agents()));
         dispatch::run(incoming, peer).await;
         agents.withdraw(number);
@@ -131,7 +150,7 @@ impl Server {
 
     /// Who is at the other end, if it is a user who is served, and the place kept for the
     /// connection among that user's.
-    fn admit(&self, stream: &UnixStream) -> io::Result<(Caller, Seat)> {
+    fn admit(&self, stream: &UnixStream) -> io::Result<(OtherEnd, Seat)> {
         let credentials = stream.peer_cred()?;
         let uid = credentials.uid();
         if !self.service.serves(uid) {
@@ -141,12 +160,37 @@ impl Server {
             ));
         }
         let seat = self.shares.seat(uid)?;
-        let caller = Caller {
-            uid,
-            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
-            via: Via::Socket,
+        let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
+        let end = OtherEnd {
+            caller: Caller::new(uid, pid, Via::Socket),
+            // Now, while it is the process that connected.
+            process: pid.map(|pid| Arc::new(Pinned::peer(stream, pid, uid))),
+            known: OnceCell::new(),
         };
-        Ok((caller, seat))
+        Ok((end, seat))
+    }
+}
+
+/// Who is at the other end of a connection.
+struct OtherEnd {
+    /// As the kernel says; its program has not been looked up.
+    caller: Caller,
+    process: Option<Arc<Pinned>>,
+    /// The caller with its program. Looked up for the first request, and then kept: it costs more
+    /// than an answer from the cache.
+    known: OnceCell<Caller>,
+}
+
+impl OtherEnd {
+    async fn known(&self, lookup: &Lookup) -> &Caller {
+        let find = || async {
+            let mut caller = self.caller.clone();
+            if let Some(process) = &self.process {
+                caller.program = lookup.program(Arc::clone(process)).await;
+            }
+            caller
+        };
+        self.known.get_or_init(find).await
     }
 }
 
@@ -155,7 +199,9 @@ struct Peer {
     server: Arc<Server>,
     seat: Seat,
     number: u64,
-    caller: Caller,
+    end: OtherEnd,
+    /// The programs it speaks for.
+    programs: Encoded,
     connection: Connection,
     in_flight: Arc<InFlight>,
     /// The agent offered on this connection.
@@ -163,14 +209,15 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(server: Arc<Server>, caller: Caller, seat: Seat, incoming: &MessageStream) -> Self {
+    fn new(server: Arc<Server>, end: OtherEnd, seat: Seat, incoming: &MessageStream) -> Self {
         Self {
             number: server.next.fetch_add(1, Ordering::Relaxed),
             connection: incoming.into(),
             in_flight: InFlight::new(server.limits, Arc::clone(seat.total())),
             seat,
             agent: Mutex::default(),
-            caller,
+            programs: Encoded::default(),
+            end,
             server,
         }
     }
@@ -195,7 +242,11 @@ impl Peer {
             Method::Version => return broker1::version(call),
             _ => {}
         }
-        let envelope = match Envelope::open(method, call, &self.caller) {
+        let peer = match method {
+            Method::OfferUserAgent => &self.end.caller,
+            _ => self.end.known(&self.server.lookup).await,
+        };
+        let envelope = match Envelope::open(method, call, peer, &self.programs) {
             Ok(envelope) => envelope,
             Err(error) => return call.fail(&error.in_request()),
         };
@@ -205,7 +256,7 @@ impl Peer {
                 Err(error) => call.fail(&error),
             };
         };
-        let caller = envelope.on_behalf_of.as_ref().unwrap_or(&self.caller);
+        let caller = envelope.on_behalf_of.as_ref().unwrap_or(peer);
         let job = Job {
             service: &*self.server.service,
             in_flight: &self.in_flight,

@@ -14,6 +14,8 @@ use keyward_client::ports::{BrokerStatus, SignOutRequest, unmanageable};
 use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use keyward_client::result::AuthenticationResult;
 
+use crate::program::Program;
+
 /// Who asks. Comes from the transport, never from the arguments of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -24,6 +26,23 @@ pub struct Caller {
     pub pid: Option<u32>,
     /// How the request came in.
     pub via: Via,
+    /// What that process runs, as far as it is known.
+    pub program: Arc<Program>,
+    /// The program that passed the request on, where it is not the caller's own.
+    pub forwarder: Option<Arc<Program>>,
+}
+
+impl Caller {
+    /// A caller of whom no more than this is known.
+    pub fn new(uid: u32, pid: Option<u32>, via: Via) -> Self {
+        Self {
+            uid,
+            pid,
+            via,
+            program: Program::unknown(),
+            forwarder: None,
+        }
+    }
 }
 
 /// How a request came in.

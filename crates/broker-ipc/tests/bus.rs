@@ -139,6 +139,9 @@ async fn a_silent_request_is_answered_as_clients_need_it() {
     assert_eq!(caller.via, Via::Bus { unique_name });
     assert_eq!(caller.uid, own_uid());
     assert_eq!(caller.pid, Some(std::process::id()));
+    let executable = caller.program.executable.as_ref().unwrap();
+    let ours = std::env::current_exe().unwrap();
+    assert_eq!(Some(executable.path.as_str()), ours.to_str());
     let seen = served.broker.silent.lock().unwrap().pop().unwrap();
     assert_eq!(seen.token.correlation_id.to_string(), CORRELATION_ID);
 }

@@ -14,6 +14,7 @@ use fixtures::{
     ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, device, interactive, own_uid, silent,
 };
 use keyward_broker_ipc::AgentScope;
+use keyward_broker_ipc::program::Program;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions, Starter};
 use keyward_broker_ipc::server::Limits;
 use keyward_broker_ipc::service::{Caller, Via};
@@ -336,34 +337,58 @@ async fn requests_beyond_the_limit_are_refused_and_the_rest_goes_on() {
         .acquire_token_silent(silent(ANY))
         .await
         .unwrap();
-    let caller = Caller {
-        uid: own_uid(),
-        pid: Some(42),
-        via: Via::Bus {
-            unique_name: ":1.7".to_owned(),
-        },
-    };
+    let caller = on_bus(own_uid());
     client
         .on_behalf_of(&caller)
         .acquire_token_silent(silent(ANY))
         .await
         .unwrap();
-    assert_eq!(socket.broker.callers.lock().unwrap().pop().unwrap(), caller);
+    let seen = socket.broker.callers.lock().unwrap().pop().unwrap();
+    assert_eq!((seen.pid, &seen.via), (caller.pid, &caller.via));
+    // What it runs is the word of whoever passes it on, who is named as well.
+    assert_eq!(seen.program, caller.program);
+    assert_eq!(executable(&seen.forwarder.unwrap()), this_program());
     calls.shutdown().await;
     socket.broker.wait_running(0).await;
     client.acquire_token_silent(silent(ANY)).await.unwrap();
 }
 
+fn on_bus(uid: u32) -> Caller {
+    let unique_name = ":1.7".to_owned();
+    Caller {
+        pid: Some(42),
+        program: Arc::new(Program::unknown_because("nobody knows")),
+        ..Caller::new(uid, None, Via::Bus { unique_name })
+    }
+}
+
+fn executable(program: &Program) -> &str {
+    &program.executable.as_ref().unwrap().path
+}
+
+fn this_program() -> String {
+    let path = std::env::current_exe().unwrap();
+    path.into_os_string().into_string().unwrap()
+}
+
+#[tokio::test]
+async fn the_kernel_names_the_program_at_the_other_end_and_it_is_looked_up_once() {
+    let socket = Socket::new(Limits::default());
+    let client = socket.client();
+    for _ in 0..2 {
+        client.acquire_token_silent(silent(ANY)).await.unwrap();
+    }
+    let callers = socket.broker.callers.lock().unwrap();
+    assert_eq!(executable(&callers[0].program), this_program());
+    assert!(callers[0].program.parent.is_some());
+    assert_eq!(callers[0].forwarder, None);
+    assert!(Arc::ptr_eq(&callers[0].program, &callers[1].program));
+}
+
 #[tokio::test]
 async fn nobody_speaks_for_another_user() {
     let socket = Socket::new(Limits::default());
-    let caller = Caller {
-        uid: own_uid() + 1,
-        pid: None,
-        via: Via::Bus {
-            unique_name: ":1.7".to_owned(),
-        },
-    };
+    let caller = on_bus(own_uid() + 1);
     let error = socket
         .client()
         .on_behalf_of(&caller)

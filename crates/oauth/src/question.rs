@@ -14,7 +14,7 @@ use crate::secret::PinText;
 #[serde(tag = "question", rename_all = "kebab-case")]
 pub enum Question {
     /// May this program have tokens?
-    Consent(ConsentQuestion),
+    Consent(Box<ConsentQuestion>),
     /// What is the PIN?
     Pin(PinQuestion),
 }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_question_survives_the_way_to_the_person() {
         let questions = [
-            Question::Consent(ConsentQuestion {
+            Question::Consent(Box::new(ConsentQuestion {
                 program: Asker {
                     name: Some("curl".to_owned()),
                     ..Asker::default()
@@ -104,7 +104,7 @@ mod tests {
                 client_id: "c".to_owned(),
                 scopes: vec!["User.Read".to_owned()],
                 ..ConsentQuestion::default()
-            }),
+            })),
             Question::Pin(PinQuestion {
                 purpose: "unlock the keys".to_owned(),
                 wrong: true,

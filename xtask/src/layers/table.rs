@@ -128,6 +128,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("landlock",           "giving up files",              Only(&["broker"]), Only(&[])),
     Library("libc",               "numbers of system calls",      Only(&["broker"]), Only(&[])),
     Library("listenfd",           "a socket passed at the start", Only(&["broker"]), Only(&[])),
+    Library("nix",                "which process is at a socket's other end", Only(&["broker-ipc"]), Only(&[])),
     Library("proptest",           "random inputs",                Only(&[]), Everyone),
     Library("region",             "locking memory",               Only(&["locked-memory"]), Only(&[])),
     Library("rcgen",              "the other end of TLS",         Only(&["dev-authority"]), Only(&[])),

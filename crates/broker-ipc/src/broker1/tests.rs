@@ -8,14 +8,16 @@ use keyward_client::request::{AuthenticationScheme, CachePolicy, PopParameters};
 use super::*;
 use crate::guard::GuardedRead;
 use crate::names::keyward::PATH;
+use crate::program::Program;
 use crate::service::Via;
 
 fn peer() -> Caller {
-    Caller {
-        uid: 1000,
-        pid: None,
-        via: Via::Socket,
-    }
+    Caller::new(1000, None, Via::Socket)
+}
+
+fn on_bus() -> Caller {
+    let unique_name = ":1.7".to_owned();
+    Caller::new(1000, None, Via::Bus { unique_name })
 }
 
 /// A request with everything in it, as it goes over the wire.
@@ -28,12 +30,7 @@ fn request() -> Vec<u8> {
         nonce: Some("n".to_owned()),
         client_claims: None,
     });
-    let caller = Caller {
-        via: Via::Bus {
-            unique_name: ":1.7".to_owned(),
-        },
-        ..peer()
-    };
+    let caller = on_bus();
     let mut entries = wire::request::write_silent(&request);
     entries.owned_text("request_id", "17".to_owned());
     wire::caller::write(&caller, &mut entries);
@@ -59,7 +56,13 @@ fn receive(bytes: &[u8]) -> Option<Call> {
 #[test]
 fn everything_in_a_request_arrives() {
     let call = receive(&request()).unwrap();
-    let envelope = Envelope::open(Method::AcquireTokenSilent, &call, &peer()).unwrap();
+    let envelope = Envelope::open(
+        Method::AcquireTokenSilent,
+        &call,
+        &peer(),
+        &Encoded::default(),
+    )
+    .unwrap();
     assert_eq!(envelope.id.as_deref(), Some("17"));
     assert_eq!(
         envelope.on_behalf_of.unwrap().via,
@@ -109,7 +112,12 @@ fn every_missing_or_mistyped_key_is_named() {
         let message = Message::method_call(PATH, "AcquireTokenSilent")
             .build(&dict)
             .unwrap();
-        let opened = Envelope::open(Method::AcquireTokenSilent, &Call::new(message), &peer());
+        let opened = Envelope::open(
+            Method::AcquireTokenSilent,
+            &Call::new(message),
+            &peer(),
+            &Encoded::default(),
+        );
         let error = opened.err().unwrap().in_request();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         assert!(error.message().contains(wanted), "{error}");
@@ -120,10 +128,8 @@ fn every_missing_or_mistyped_key_is_named() {
 fn bearer(request: &SilentRequest) -> Vec<u8> {
     let caller = Caller {
         pid: Some(17),
-        via: Via::Bus {
-            unique_name: ":1.7".to_owned(),
-        },
-        ..peer()
+        program: Arc::new(Program::unknown_because("a reason")),
+        ..on_bus()
     };
     let text = wire::bearer::write(request, "17", Some(&caller)).unwrap();
     Message::method_call(PATH, "AcquireBearerTokenSilent")
@@ -146,7 +152,13 @@ fn plain() -> SilentRequest {
 #[test]
 fn everything_in_a_short_request_arrives() {
     let call = receive(&bearer(&plain())).unwrap();
-    let envelope = Envelope::open(Method::AcquireBearerTokenSilent, &call, &peer()).unwrap();
+    let envelope = Envelope::open(
+        Method::AcquireBearerTokenSilent,
+        &call,
+        &peer(),
+        &Encoded::default(),
+    )
+    .unwrap();
     assert_eq!(envelope.id.as_deref(), Some("17"));
     let caller = envelope.on_behalf_of.unwrap();
     assert_eq!(caller.pid, Some(17));
@@ -197,7 +209,12 @@ fn a_short_request_that_cannot_be_understood_says_why() {
     let refused = |text: &str| {
         let message = Message::method_call(PATH, "AcquireBearerTokenSilent");
         let call = Call::new(message.build(&text).unwrap());
-        let opened = Envelope::open(Method::AcquireBearerTokenSilent, &call, &peer());
+        let opened = Envelope::open(
+            Method::AcquireBearerTokenSilent,
+            &call,
+            &peer(),
+            &Encoded::default(),
+        );
         opened.err().map(|error| error.in_request().to_string())
     };
     assert_eq!(refused(&request(&[])), None);
@@ -235,7 +252,7 @@ proptest! {
         }
         for call in [receive(&bytes), receive(&short)].into_iter().flatten() {
             for (_, method) in Method::ALL {
-                let _ = Envelope::open(method, &call, &peer());
+                let _ = Envelope::open(method, &call, &peer(), &Encoded::default());
             }
             let _ = cancelled_id(&call);
         }
@@ -248,7 +265,12 @@ fn an_unknown_request_about_the_broker_is_told_so() {
         let mut dict = Entries::new();
         dict.text("request", text);
         let message = Message::method_call(PATH, "Manage").build(&dict).unwrap();
-        let opened = Envelope::open(Method::Manage, &Call::new(message), &peer());
+        let opened = Envelope::open(
+            Method::Manage,
+            &Call::new(message),
+            &peer(),
+            &Encoded::default(),
+        );
         let error = opened.err().unwrap().in_request();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         assert!(

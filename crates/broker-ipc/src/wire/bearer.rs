@@ -23,6 +23,7 @@ use keyward_client::request::{AuthenticationScheme, CachePolicy, SilentRequest, 
 use keyward_client::result::{AuthenticationResult, TokenType};
 
 use crate::json::Object;
+use crate::program::Encoded;
 use crate::service::{Caller, Via};
 
 use super::WireError;
@@ -59,6 +60,8 @@ struct OnBehalfOf<'a> {
     pid: Option<u32>,
     #[serde(borrow)]
     bus_name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    program: Option<Cow<'a, str>>,
 }
 
 /// Writes a request in this form. `None`: it says more than this form can.
@@ -94,13 +97,16 @@ pub(crate) fn write(
         uid,
         pid,
         via: Via::Bus { unique_name },
+        program,
+        ..
     }) = on_behalf_of
     {
-        let mut caller = Object::with_capacity(64);
+        let mut caller = Object::with_capacity(64 + program.encoded().len());
         caller
             .number("uid", u64::from(*uid))
             .maybe_number("pid", pid.map(u64::from))
-            .text("bus_name", unique_name);
+            .text("bus_name", unique_name)
+            .text("program", program.encoded());
         object.object("on_behalf_of", caller);
     }
     Some(object.finish())
@@ -133,11 +139,16 @@ impl<'a> Asked<'a> {
     }
 
     /// The caller on a bus behind `peer`, if the request names one.
-    pub(crate) fn caller(&self, peer: &Caller) -> Result<Option<Caller>, WireError> {
-        let Some(OnBehalfOf { uid, pid, bus_name }) = &self.on_behalf_of else {
+    pub(crate) fn caller(
+        &self,
+        peer: &Caller,
+        programs: &Encoded,
+    ) -> Result<Option<Caller>, WireError> {
+        let Some(of) = &self.on_behalf_of else {
             return Ok(None);
         };
-        super::caller::behind(peer, u64::from(*uid), *pid, bus_name).map(Some)
+        let program = programs.program(of.program.as_deref());
+        super::caller::behind(peer, u64::from(of.uid), of.pid, &of.bus_name, program).map(Some)
     }
 }
 

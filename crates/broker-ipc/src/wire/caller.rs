@@ -1,5 +1,8 @@
 //! `on_behalf_of`: whose request a forwarding process passes on.
 
+use std::sync::Arc;
+
+use crate::program::{Encoded, Program};
 use crate::service::{Caller, Via};
 
 use super::WireError;
@@ -15,28 +18,35 @@ pub(crate) fn write(caller: &Caller, entries: &mut Entries<'_>) {
         inner
             .number("uid", u64::from(caller.uid))
             .maybe_number("pid", caller.pid.map(u64::from))
-            .owned_text("bus_name", unique_name.clone());
+            .owned_text("bus_name", unique_name.clone())
+            .owned_text("program", caller.program.encoded().to_owned());
         entries.dict(KEY, inner);
     }
 }
 
 /// The caller on a bus behind `peer`, if the request names one.
-pub(crate) fn read(dict: &Dict<'_>, peer: &Caller) -> Result<Option<Caller>, WireError> {
+pub(crate) fn read(
+    dict: &Dict<'_>,
+    peer: &Caller,
+    programs: &Encoded,
+) -> Result<Option<Caller>, WireError> {
     let Some(inner) = dict.dict(KEY)? else {
         return Ok(None);
     };
     let uid = inner.number("uid")?.ok_or(WireError::Missing("uid"))?;
     let pid = inner.number("pid")?.and_then(|pid| u32::try_from(pid).ok());
-    behind(peer, uid, pid, inner.require_text("bus_name")?).map(Some)
+    let program = programs.program(inner.text("program")?);
+    behind(peer, uid, pid, inner.require_text("bus_name")?, program).map(Some)
 }
 
-/// The caller with this name on a bus, for whom `peer` speaks. It is of the peer's own user:
+/// The caller with this name on a bus, for whom `peer` speaks: all of it is the peer's word. It is of the peer's own user:
 /// nobody can speak for another user.
 pub(super) fn behind(
     peer: &Caller,
     uid: u64,
     pid: Option<u32>,
     unique_name: &str,
+    program: Arc<Program>,
 ) -> Result<Caller, WireError> {
     if uid != u64::from(peer.uid) {
         return Err(WireError::value(KEY, "names another user"));
@@ -50,5 +60,7 @@ pub(super) fn behind(
         via: Via::Bus {
             unique_name: unique_name.to_owned(),
         },
+        program,
+        forwarder: Some(Arc::clone(&peer.program)),
     })
 }
