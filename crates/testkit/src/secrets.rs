@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use crate::memory::{Memory, Part};
 
 pub mod encoding;
 
@@ -44,19 +45,19 @@ pub struct Finding {
 }
 
 impl Secrets {
-    /// Takes the secrets to look for. They are found as they are and in every encoding of
-    /// [`encoding`].
+    /// Takes the secrets to look for, texts or keys. They are found as they are and in every
+    /// encoding of [`encoding`].
     ///
     /// Panics when there are none, or one is so short that it would occur by chance: a search
     /// that cannot find anything proves nothing.
-    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub fn new<S: Into<Vec<u8>>>(secrets: impl IntoIterator<Item = S>) -> Self {
         let mut found = Self {
             forms: Vec::new(),
             by_start: HashMap::new(),
             first_two: vec![false; 1 << 16],
             count: 0,
         };
-        for secret in secrets {
+        for secret in secrets.into_iter().map(Into::into) {
             let length = secret.len();
             assert!(length >= SHORTEST, "a secret of {length} bytes");
             for (encoding, bytes) in encoding::every(&secret) {
@@ -161,51 +162,13 @@ impl Secrets {
     ///
     /// When this user may not read it: a process that holds keys can be read by root alone.
     pub fn in_memory(&self, process: u32) -> io::Result<Vec<Finding>> {
-        let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
-        let memory = File::open(format!("/proc/{process}/mem"))?;
+        let longest = self.forms.iter().map(|form| form.bytes.len()).max();
         let mut findings = Vec::new();
-        let mut read = 0;
-        for region in maps.lines().filter_map(Region::parse) {
-            let place = format!("memory of process {process}, {}", region.name);
-            read += self.in_region(&memory, &region, |bytes| {
-                findings.extend(self.findings(bytes, &place));
-            });
-        }
-        if read == 0 {
-            return Err(io::Error::other("no memory of it could be read"));
-        }
+        let look = |piece: &[u8], place: &str| findings.extend(self.findings(piece, place));
+        Memory::of(process)?.read(Part::Readable, longest.unwrap_or_default(), look)?;
         findings.sort();
         findings.dedup();
         Ok(findings)
-    }
-
-    /// Reads a region piece by piece; pieces overlap by the longest form. How much was read.
-    fn in_region(&self, memory: &File, region: &Region<'_>, mut look: impl FnMut(&[u8])) -> u64 {
-        let longest = self.forms.iter().map(|form| form.bytes.len()).max();
-        let overlap = longest.unwrap_or_default() as u64;
-        let mut buffer = vec![0; PIECE];
-        let (mut at, mut total) = (region.start, 0);
-        while at < region.end {
-            let wanted = usize::try_from(region.end - at).map_or(PIECE, |left| left.min(PIECE));
-            let read = match memory.read_at(&mut buffer[..wanted], at) {
-                Ok(read) if read > 0 => read,
-                // Regions of devices cannot be read, and a running process gives pages back.
-                _ => {
-                    at += PAGE;
-                    continue;
-                }
-            };
-            look(&buffer[..read]);
-            total += read as u64;
-            let end = at + read as u64;
-            // A piece that ended early is followed by a page that cannot be read.
-            at = if end < region.end && read == wanted {
-                end - overlap
-            } else {
-                end
-            };
-        }
-        total
     }
 
     fn findings(&self, bytes: &[u8], place: &str) -> Vec<Finding> {
@@ -234,40 +197,6 @@ fn still_there<T>(path: &Path, read: io::Result<T>) -> Option<T> {
     }
 }
 
-/// How much memory is looked at at once.
-const PIECE: usize = 1 << 20;
-
-/// What can be read or not as a whole.
-const PAGE: u64 = 4096;
-
-/// One line of `/proc/PID/maps`.
-struct Region<'a> {
-    start: u64,
-    end: u64,
-    name: &'a str,
-}
-
-impl<'a> Region<'a> {
-    /// Reads `start-end rwxp offset device inode name`; `None` for what cannot be read.
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut words = line.split_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        if !words.next()?.starts_with('r') {
-            return None;
-        }
-        let name = words.nth(3).unwrap_or("anonymous");
-        // The kernel's own pages hold the time and code; devices answer reads by errors.
-        if name.starts_with("[v") || name.starts_with("/dev/") {
-            return None;
-        }
-        Some(Self {
-            start: u64::from_str_radix(start, 16).ok()?,
-            end: u64::from_str_radix(end, 16).ok()?,
-            name,
-        })
-    }
-}
-
 fn two(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
@@ -288,7 +217,7 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_every_encoding_wherever_it_stands() {
         let secrets = secrets();
-        let forms: Vec<_> = encoding::every(SECRET).collect();
+        let forms: Vec<_> = encoding::every(SECRET.as_bytes()).collect();
         assert!(forms.len() > 10, "{}", forms.len());
         for (encoding, bytes) in forms {
             assert_eq!(secrets.in_bytes(&bytes), [1], "{encoding}");
@@ -342,7 +271,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "no secrets to look for")]
     fn a_search_for_nothing_is_refused() {
-        let _ = Secrets::new([]);
+        let _ = Secrets::new([""; 0]);
     }
 
     #[test]

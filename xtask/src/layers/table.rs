@@ -129,6 +129,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("libc",               "numbers of system calls",      Only(&["broker"]), Only(&[])),
     Library("listenfd",           "a socket passed at the start", Only(&["broker"]), Only(&[])),
     Library("nix",                "which process is at a socket's other end", Only(&["broker-ipc"]), Only(&[])),
+    Library("p256",               "recognising a private key",    Only(&[]), Only(&["testkit"])),
     Library("proptest",           "random inputs",                Only(&[]), Everyone),
     Library("region",             "locking memory",               Only(&["locked-memory"]), Only(&[])),
     Library("rcgen",              "the other end of TLS",         Only(&["dev-authority"]), Only(&[])),
