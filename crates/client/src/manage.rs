@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{AuditPage, AuditQuery};
 use crate::binding::{Binding, KeyProtection};
 
+mod vault;
+
+pub use vault::{
+    DamagedRecord, Detection, ReadableRecords, RollbackDetection, SealedRecords, VaultRepair,
+    VaultReport,
+};
+
 /// One request about the broker itself.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +22,13 @@ pub enum ManageRequest {
     Device,
     /// The records of outcomes.
     Audit(AuditQuery),
+    /// What is wrong with the vault.
+    VaultCheck,
+    /// Puts a clean vault in the place of a damaged one.
+    VaultRepair {
+        /// Only says what would be lost.
+        dry_run: bool,
+    },
 }
 
 /// The answer to a [`ManageRequest`] of the same name.
@@ -26,6 +40,10 @@ pub enum ManageAnswer {
     Device(DeviceReport),
     /// The records of outcomes that fit.
     Audit(AuditPage),
+    /// What is wrong with the vault.
+    VaultCheck(VaultReport),
+    /// What a repair did, or would do.
+    VaultRepair(VaultRepair),
 }
 
 /// Where keys live, and what is bound to them.
