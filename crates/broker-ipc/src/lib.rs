@@ -28,6 +28,8 @@ mod microsoft;
 pub mod names;
 pub mod program;
 pub mod proxy;
+mod quiet;
+pub mod rate;
 mod reconnect;
 mod sasl;
 pub mod server;
