@@ -9,7 +9,7 @@ use std::process::Command;
 use keyward_dev_authority::OidcMode;
 use keyward_testkit::bus::DRIVER;
 use keyward_testkit::process::{Signal, listener, runs, signal};
-use keyward_testkit::{Keyring, Login, Process, SessionBus, wait};
+use keyward_testkit::{Keyring, Login, Process, SessionBus, SoftwareTpm, wait};
 
 use serde_json::json;
 
@@ -17,6 +17,11 @@ use crate::authority::TestAuthority;
 use crate::browser::Browser;
 use crate::typed::Typed;
 use crate::{CLIENT, SOON, programs};
+
+mod configuration;
+mod device;
+
+use device::Keys;
 
 /// The bus name Microsoft's clients look for.
 pub const MICROSOFT_NAME: &str = "com.microsoft.identity.broker1";
@@ -75,6 +80,10 @@ pub struct Stack {
     pub authority: TestAuthority,
     /// Who signs in.
     pub browser: Browser,
+    /// The TPM of this login alone, if it has one.
+    tpm: Option<SoftwareTpm>,
+    /// Where the configuration says that keys are to be made.
+    keys: Keys,
     /// What else the configuration says.
     more_configuration: String,
     /// How much the broker's processes log.
@@ -144,6 +153,8 @@ impl Stack {
             bus,
             authority,
             browser,
+            tpm: None,
+            keys: Keys::InFiles,
             more_configuration: String::new(),
             log: "debug",
             tenant,
@@ -305,74 +316,6 @@ impl Stack {
     /// The authority as an application names it: `https://localhost/GUID`.
     pub fn localhost_authority(&self, tenant: Tenant) -> String {
         format!("https://localhost/{}", self.authority.tenant(tenant))
-    }
-
-    /// Writes the configuration file.
-    pub fn configure(&self) {
-        let browser = self.browser.program().display().to_string();
-        let user_agent = format!("[user_agent]\ncommand = [{browser:?}, \"{{url}}\"]\n");
-        self.configure_part(&user_agent);
-    }
-
-    /// Writes the configuration file, and no browser in it.
-    pub fn configure_no_browser(&self) {
-        self.configure_part("");
-    }
-
-    fn configure_part(&self, user_agent: &str) {
-        let mut text = format!(
-            "key_protection = \"software\"\nlog = {:?}\n\n{user_agent}\n{}",
-            self.log, self.more_configuration,
-        );
-        for tenant in [Tenant::Oidc, Tenant::Entra] {
-            text += &self.authority_section(tenant);
-        }
-        self.write_configuration(&text);
-    }
-
-    /// Lets the broker's processes log everything; for those started from now on.
-    pub fn log_everything(&mut self) {
-        self.log = "trace";
-        self.configure();
-    }
-
-    /// Writes the configuration file with more in it.
-    pub fn configure_with(&mut self, more: &str) {
-        more.clone_into(&mut self.more_configuration);
-        self.configure();
-    }
-
-    /// Writes this text as the configuration file.
-    pub fn write_configuration(&self, text: &str) {
-        let file = self.configuration_file();
-        let made = file.parent().map(fs::create_dir_all);
-        made.expect("it is in a folder")
-            .expect("a folder can be made");
-        fs::write(file, text).expect("the configuration can be written");
-    }
-
-    /// What `keyward-dev session` tells its keywardd: these names are this tenant.
-    fn well_known_names(&self) -> String {
-        let guid = self.authority.tenant(self.tenant);
-        let segments = ["common", "organizations", &guid];
-        let names = segments.map(|segment| format!("https://login.microsoftonline.com/{segment}"));
-        let localhost = self.localhost_authority(self.tenant);
-        let names = [&names[..], &[localhost]].concat();
-        let issuer = self.authority.issuer(self.tenant);
-        let entra = self.tenant == Tenant::Entra;
-        json!([{"match": names, "issuer": issuer, "entra": entra}]).to_string()
-    }
-
-    fn authority_section(&self, tenant: Tenant) -> String {
-        let (kind, verify) = match tenant {
-            Tenant::Oidc => ("oidc", "verify_binding = true\n"),
-            Tenant::Entra => ("entra", ""),
-        };
-        format!(
-            "\n[[authority]]\nmatch = [{:?}]\nissuer = {:?}\nkind = \"{kind}\"\n{verify}",
-            self.localhost_authority(tenant),
-            self.authority.issuer(tenant),
-        )
     }
 }
 
