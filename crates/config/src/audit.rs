@@ -21,7 +21,7 @@ pub struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            to: Setting::default_of(AuditDestination::Automatic),
+            to: Setting::default_of(AuditDestination::File),
             required: Setting::default_of(false),
             file_mib: Setting::default_of(8),
             files: Setting::default_of(8),
@@ -32,9 +32,7 @@ impl Default for Audit {
 /// Where the record of outcomes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditDestination {
-    /// To the journal where keywardd's own log goes there, else to the file.
-    Automatic,
-    /// To a file in the state folder, kept small by rotation.
+    /// To a file in the state folder, kept small by rotation: `keyward audit` shows it.
     File,
     /// To systemd's journal.
     Journald,
@@ -43,13 +41,12 @@ pub enum AuditDestination {
 }
 
 impl AuditDestination {
-    pub(crate) const ALL: &[Self] = &[Self::Automatic, Self::File, Self::Journald, Self::Off];
+    pub(crate) const ALL: &[Self] = &[Self::File, Self::Journald, Self::Off];
 }
 
 impl fmt::Display for AuditDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Automatic => "auto",
             Self::File => "file",
             Self::Journald => "journald",
             Self::Off => "off",

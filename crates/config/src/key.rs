@@ -185,8 +185,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "audit.to",
         variable: "KEYWARD_AUDIT_TO",
-        doc: "Where outcomes are recorded: \"file\", \"journald\" or \"off\". \"auto\": the journal \
-              where the log goes there, else the file.",
+        doc: "Where outcomes are recorded: \"file\" in the state folder, \"journald\", or \"off\".",
         apply: |config, raw, origin| {
             let to = raw.one_of(AuditDestination::ALL)?;
             config.audit.to.choose(to, origin)
