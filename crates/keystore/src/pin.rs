@@ -20,6 +20,12 @@ impl Pin {
         usable.then_some(Self(typed))
     }
 
+    /// The same PIN for a thread that may outlive the caller.
+    #[cfg(feature = "tpm")]
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Exposes the PIN to the device that checks it. Reviewers search for this name.
     pub fn expose_secret(&self) -> &[u8] {
         &self.0

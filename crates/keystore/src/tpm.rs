@@ -2,8 +2,46 @@
 //!
 //! Without the feature there is nothing here that could open one, and both functions say so.
 
+#[cfg(feature = "tpm")]
+mod agree;
+#[cfg(feature = "tpm")]
+mod blob;
+#[cfg(feature = "tpm")]
+mod context;
+#[cfg(feature = "tpm")]
+mod counter;
+#[cfg(feature = "tpm")]
+mod decrypt;
+#[cfg(feature = "tpm")]
+mod device;
+#[cfg(feature = "tpm")]
+mod fault;
+#[cfg(feature = "tpm")]
+mod key;
+#[cfg(feature = "tpm")]
+mod mac;
+#[cfg(feature = "tpm")]
+mod parent;
+#[cfg(feature = "tpm")]
+mod public;
+#[cfg(feature = "tpm")]
+mod seal;
+#[cfg(feature = "tpm")]
+mod sign;
+#[cfg(feature = "tpm")]
+mod store;
+#[cfg(feature = "tpm")]
+mod tcti;
+#[cfg(feature = "tpm")]
+mod worker;
+
 use std::path::Path;
 use std::sync::Arc;
+
+#[cfg(feature = "tpm")]
+pub use store::{DEFAULT_DEADLINE, TpmKeyStore};
+#[cfg(feature = "tpm")]
+use tcti::Tcti;
 
 use crate::{Device, KeyStore, KeyStoreError};
 
@@ -37,8 +75,33 @@ pub enum Probe {
 }
 
 /// Asks the TPM reached through `tcti` (`None`: [`DEFAULT_TCTI`]) what it is.
+#[cfg(feature = "tpm")]
 pub fn probe(tcti: Option<&str>) -> Probe {
-    let _ = tcti;
+    let text = tcti.unwrap_or(DEFAULT_TCTI);
+    let tcti = match Tcti::parse(text) {
+        Ok(tcti) => tcti,
+        Err(error) => return failed(&error),
+    };
+    if tcti.is_absent() {
+        let reason = format!("there is no TPM at {text}");
+        return Probe::Absent { reason };
+    }
+    match store::ask(&tcti).map_err(KeyStoreError::from) {
+        Ok(device) => Probe::Reachable(device),
+        Err(KeyStoreError::NoPermission { device, hint }) => Probe::NoPermission { device, hint },
+        Err(error) => failed(&error),
+    }
+}
+
+#[cfg(feature = "tpm")]
+fn failed(error: &KeyStoreError) -> Probe {
+    let reason = error.to_string();
+    Probe::Failed { reason }
+}
+
+/// Asks the TPM reached through `tcti` (`None`: [`DEFAULT_TCTI`]) what it is.
+#[cfg(not(feature = "tpm"))]
+pub fn probe(_: Option<&str>) -> Probe {
     Probe::NotBuilt
 }
 
@@ -48,9 +111,22 @@ pub fn probe(tcti: Option<&str>) -> Probe {
 ///
 /// # Errors
 ///
-/// [`KeyStoreError::Unsupported`] without the feature `tpm`; else what is wrong with the folder.
+/// [`KeyStoreError::Unsupported`] without the feature `tpm`; else what is wrong with the folder or
+/// the text.
+#[cfg(feature = "tpm")]
 pub fn open(folder: &Path, tcti: Option<&str>) -> Result<Arc<dyn KeyStore>, KeyStoreError> {
-    let _ = (folder, tcti);
+    let store = TpmKeyStore::open(folder, tcti.unwrap_or(DEFAULT_TCTI))?;
+    Ok(Arc::new(store))
+}
+
+/// Opens the provider: keys in `folder`, used by the TPM reached through `tcti` (`None`:
+/// [`DEFAULT_TCTI`]).
+///
+/// # Errors
+///
+/// [`KeyStoreError::Unsupported`]: this program was built without the feature `tpm`.
+#[cfg(not(feature = "tpm"))]
+pub fn open(_: &Path, _: Option<&str>) -> Result<Arc<dyn KeyStore>, KeyStoreError> {
     Err(KeyStoreError::Unsupported(
         "this program was built without the feature tpm",
     ))
