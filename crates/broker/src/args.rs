@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Parser;
 use keyward_config::{Environment, FlagName, Permit};
@@ -24,13 +25,24 @@ impl Options {
             permit: Permit::ConfiguredOnly,
         }
     }
+
+    /// What the part of a broker of the system form is started with that serves one user: the same
+    /// with this state folder.
+    pub(crate) fn with_state_dir(&self, folder: &str) -> Self {
+        let environment = self.environment.clone();
+        Self {
+            environment: environment.with_flag(FlagName::StateDir, folder),
+            permit: self.permit,
+        }
+    }
 }
 
 /// Holds refresh tokens and the keys they are bound to, and answers applications with access
 /// tokens.
 ///
-/// One keywardd serves one user. It is started on demand by keyward-session, stays in the
-/// foreground, executes nothing, and ends on SIGTERM.
+/// In the session form, one keywardd serves one user: it is started on demand by keyward-session.
+/// In the system form (--system) it runs under a uid of its own and serves every local user, each
+/// from a vault of their own. It stays in the foreground, executes nothing, and ends on SIGTERM.
 #[derive(Parser)]
 #[command(
     name = "keywardd",
@@ -40,18 +52,26 @@ impl Options {
                   Examples:\n  \
                   keywardd\n  \
                   keywardd --log debug\n  \
-                  keywardd --state-dir /tmp/try/state --socket /tmp/try/run/broker.sock"
+                  keywardd --state-dir /tmp/try/state --socket /tmp/try/run/broker.sock\n  \
+                  systemctl enable --now keywardd"
 )]
 struct Args {
+    /// Serve every local user, each from a vault of their own, under a uid that is nobody else's
+    /// and not root's. Reads /etc/keyward/config.toml and flags, and no variable.
+    #[arg(long)]
+    system: bool,
+    /// With --system: the configuration file, in place of /etc/keyward/config.toml.
+    #[arg(long, value_name = "PATH", requires = "system")]
+    config: Option<PathBuf>,
     /// Stay in the foreground, as keywardd always does: for unit files that insist on saying so.
     #[arg(long)]
     foreground: bool,
     /// The socket to listen on; its folder has to be the user's own. Default: $KEYWARD_SOCKET, or
-    /// keyward/broker.sock in $XDG_RUNTIME_DIR.
+    /// keyward/broker.sock in $XDG_RUNTIME_DIR; with --system /run/keyward/broker.sock.
     #[arg(long, value_name = "PATH")]
     socket: Option<String>,
     /// The folder of vault and keys, on a local file system. Default: $KEYWARD_STATE_DIR, or
-    /// keyward in $XDG_STATE_HOME.
+    /// keyward in $XDG_STATE_HOME; with --system /var/lib/keyward.
     #[arg(long, value_name = "PATH")]
     state_dir: Option<String>,
     /// What to log on stderr: error, warn, info, debug or trace, or directives per module.
@@ -64,6 +84,11 @@ struct Args {
 
 impl Args {
     fn add_to(self, environment: Environment) -> Environment {
+        let environment = if self.system {
+            environment.of_system_form(self.config.as_deref())
+        } else {
+            environment
+        };
         let flags = [
             (FlagName::Socket, self.socket),
             (FlagName::StateDir, self.state_dir),
@@ -82,7 +107,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use keyward_config::Places;
+    use keyward_config::{Form, Places};
 
     use super::*;
 
@@ -98,6 +123,24 @@ mod tests {
             let flag = argument.get_long().unwrap().replace('-', "\\-");
             assert!(page.contains(&format!("\\-\\-{flag}")), "{flag}");
         }
+    }
+
+    #[test]
+    fn the_system_form_takes_flags_and_no_variable() {
+        let variables = || {
+            Environment::empty()
+                .with_variable("KEYWARD_SOCKET", "/other")
+                .with_variable("KEYWARD_LOG", "error")
+        };
+        let args = Args::parse_from(["keywardd", "--system", "--state-dir", "/d"]);
+        let environment = args.add_to(variables());
+        assert_eq!(environment.form(), Form::System);
+        let places = Places::find(&environment).unwrap();
+        assert_eq!(places.socket.value.to_str(), Some("/run/keyward/broker.sock"));
+        assert_eq!(places.state_dir.value.to_str(), Some("/d"));
+        let config = keyward_config::load(&environment, Permit::ConfiguredOnly).unwrap();
+        assert_eq!(config.log.value, "info");
+        assert!(Args::try_parse_from(["keywardd", "--config", "/c"]).is_err());
     }
 
     #[test]
