@@ -125,13 +125,19 @@ pub(crate) struct DeviceWrap(pub(crate) Arc<dyn KeyStore>);
 
 impl KeyWrap for DeviceWrap {
     fn wrap(&self, key: &[u8], context: &[u8]) -> Result<Vec<u8>, WrapError> {
-        let sealed = self.0.seal(key, context);
-        sealed.map_err(|error| WrapError(error.to_string()))
+        self.0.seal(key, context).map_err(wrap_error)
     }
 
     fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-        let key = self.0.unseal(wrapped, context);
-        key.map_err(|error| WrapError(error.to_string()))
+        self.0.unseal(wrapped, context).map_err(wrap_error)
+    }
+}
+
+/// Nothing but a device that is another one loses a data key: a file can be put back.
+fn wrap_error(error: KeyStoreError) -> WrapError {
+    match error {
+        KeyStoreError::Lost(_) => WrapError::Lost(error.to_string()),
+        other => WrapError::Unavailable(other.to_string()),
     }
 }
 

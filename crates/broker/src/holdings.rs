@@ -14,7 +14,7 @@ use keyward_client::ports::{BrokerStatus, Change, Ports, Record, RecordStore, St
 use keyward_client::{Engine, Settings};
 use keyward_config::{Config, ConfigError, Form, KeyProtectionChoice, Places};
 use keyward_keystore::{KeyStore, KeyStoreError, SoftwareKeyStore, tpm};
-use keyward_store::Vault;
+use keyward_store::{FileCounter, KeyProvider, Rollback, StateFolder, Vault};
 use tokio::sync::{Mutex, watch};
 
 use crate::Options;
@@ -182,8 +182,13 @@ async fn open(
             Arc::new(SoftwareKeyStore::open(&places.keys_dir()).map_err(storage)?)
         }
     };
-    let wrap = Box::new(DeviceWrap(Arc::clone(&keys)));
-    let vault = Vault::open(&places.state_dir.value, wrap)?;
+    let folder = StateFolder::single(&places.state_dir.value);
+    let provider = KeyProvider {
+        protection: protection_of(&*keys),
+        wrap: Box::new(DeviceWrap(Arc::clone(&keys))),
+        rollback: Rollback::BestEffort(Box::new(FileCounter::beside(folder.path()))),
+    };
+    let vault = Vault::open(&folder, vec![provider])?;
     let authorities = authorities::rules(&config, options.permit)?;
     let key_protection = protection_of(&*keys);
     let ports = Ports {

@@ -21,6 +21,11 @@ pub(crate) fn of_database(error: &rusqlite::Error) -> StoreError {
     }
 }
 
+/// The cryptographic library refused; it has no reason to.
+pub(crate) fn refused() -> StoreError {
+    StoreError::Io("the cryptographic library refused".to_owned())
+}
+
 /// Names a failure of the operating system.
 pub(crate) fn of_io(action: &str, path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {

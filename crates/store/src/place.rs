@@ -1,24 +1,25 @@
 //! The vault's folder: private, local, and held by one process.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use keyward_client::ports::StoreError;
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
 use crate::error::of_io;
 use crate::file_system;
+use crate::lock::{Lock, lock};
+use crate::machine::{Sharing, StateFolder};
 
 /// The database and the files SQLite puts beside it.
-const DATABASE: &str = "vault.db";
-const LOG: &str = "vault.db-wal";
+pub(crate) const DATABASE: &str = "vault.db";
+pub(crate) const LOG: &str = "vault.db-wal";
 /// The database before it is complete.
 const DRAFT: &str = "vault.db.new";
 /// Locked by the process that holds the vault; holds its process id.
-const LOCK: &str = "vault.lock";
+pub(crate) const LOCK: &str = "vault.lock";
 
 /// The vault's folder, locked for as long as this lives.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Place {
     folder: PathBuf,
     handle: File,
     uid: u32,
-    _lock: File,
+    lock: Option<Lock>,
 }
 
 impl Place {
@@ -34,12 +35,13 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// When others may enter it, it is on a shared file system, or another process holds it.
-    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
+    /// When others may enter it, another process holds it, or other machines may write to it.
+    pub(crate) fn open(folder: &StateFolder) -> Result<Self, StoreError> {
         Self::open_as(folder, rustix::process::geteuid().as_raw())
     }
 
-    fn open_as(folder: &Path, uid: u32) -> Result<Self, StoreError> {
+    fn open_as(state: &StateFolder, uid: u32) -> Result<Self, StoreError> {
+        let folder = state.path();
         make(folder).map_err(|error| of_io("create", folder, &error))?;
         // SQLite is told to follow no links, so the ones above the folder are resolved here.
         let folder = folder
@@ -47,14 +49,34 @@ impl Place {
             .map_err(|error| of_io("open", folder, &error))?;
         let handle = File::open(&folder).map_err(|error| of_io("open", &folder, &error))?;
         check(&folder, &metadata(&folder, &handle)?, uid, 0o700)?;
-        refuse_shared(&folder, &handle)?;
+        if state.sharing() == Sharing::Unknown {
+            refuse_shared(&folder, &handle)?;
+        }
         let lock = lock(&folder.join(LOCK), uid)?;
         Ok(Self {
             folder,
             handle,
             uid,
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Whether the file system can be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.lock.as_ref().is_some_and(|lock| lock.writable)
+    }
+
+    /// The content of the database and of its log.
+    pub(crate) fn content(&self) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let read = |path: PathBuf| {
+            let mut content = Vec::new();
+            if let Some(mut file) = self.private_file(&path)? {
+                file.read_to_end(&mut content)
+                    .map_err(|error| of_io("read", &path, &error))?;
+            }
+            Ok(content)
+        };
+        Ok((read(self.database())?, read(self.folder.join(LOG))?))
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -121,6 +143,30 @@ impl Place {
             .map_err(|error| of_io("create", &self.database(), &error))
     }
 
+    /// Copies the database and its log to a name that is free. They survive a power cut.
+    pub(crate) fn keep_aside(&self) -> Result<PathBuf, StoreError> {
+        let (database, log) = self.content()?;
+        let free = (1..1000)
+            .map(|number| self.folder.join(format!("{DATABASE}.damaged-{number}")))
+            .find(|path| path.symlink_metadata().is_err())
+            .unwrap_or_else(|| self.folder.join(format!("{DATABASE}.damaged")));
+        let mut beside = free.clone().into_os_string();
+        beside.push("-wal");
+        let copies = [(free.clone(), database), (PathBuf::from(beside), log)];
+        for (path, content) in copies {
+            if content.is_empty() {
+                continue;
+            }
+            let written = write_new(&path, &content).and_then(|()| self.handle.sync_all());
+            if let Err(error) = written {
+                // Half a copy is none.
+                let _ = std::fs::remove_file(&path);
+                return Err(of_io("write", &path, &error));
+            }
+        }
+        Ok(free)
+    }
+
     fn private_file(&self, path: &Path) -> Result<Option<File>, StoreError> {
         let opened = OpenOptions::new()
             .read(true)
@@ -137,9 +183,19 @@ impl Place {
     }
 }
 
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
 /// Makes the folder and those above it, if there is none, and lets their names survive a power cut:
 /// a record is no more durable than the folder it is in.
-fn make(folder: &Path) -> io::Result<()> {
+pub(crate) fn make(folder: &Path) -> io::Result<()> {
     let above = folder.ancestors();
     let missing: Vec<&Path> = above.take_while(|dir| !dir.exists()).collect();
     DirBuilder::new()
@@ -152,41 +208,6 @@ fn make(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Takes the lock, and leaves our process id in it for whoever comes next.
-fn lock(path: &Path, uid: u32) -> Result<File, StoreError> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path)
-        .map_err(|error| of_io("open", path, &error))?;
-    check(path, &metadata(path, &file)?, uid, 0o600)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse(holder(path, &mut file))),
-        Err(errno) => return Err(of_io("lock", path, &errno.into())),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(|error| of_io("write", path, &error))?;
-    Ok(file)
-}
-
-fn holder(path: &Path, file: &mut File) -> String {
-    let mut text = String::new();
-    // Who holds it is for a person; not knowing changes nothing.
-    let _ = file.take(20).read_to_string(&mut text);
-    let holder = match text.trim().parse::<u32>() {
-        Ok(pid) => format!("process {pid}"),
-        Err(_) => "another process".to_owned(),
-    };
-    format!("{holder} holds {}: one keywardd per vault", path.display())
 }
 
 fn refuse_shared(folder: &Path, handle: &File) -> Result<(), StoreError> {
@@ -202,13 +223,18 @@ fn refuse_shared(folder: &Path, handle: &File) -> Result<(), StoreError> {
     }
 }
 
-fn metadata(path: &Path, file: &File) -> Result<Metadata, StoreError> {
+pub(crate) fn metadata(path: &Path, file: &File) -> Result<Metadata, StoreError> {
     file.metadata()
         .map_err(|error| of_io("check", path, &error))
 }
 
 /// Whether only `uid` can use it.
-fn check(path: &Path, metadata: &Metadata, uid: u32, widest: u32) -> Result<(), StoreError> {
+pub(crate) fn check(
+    path: &Path,
+    metadata: &Metadata,
+    uid: u32,
+    widest: u32,
+) -> Result<(), StoreError> {
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
     if owner != uid {
         return Err(StoreError::Damaged(format!(
@@ -231,7 +257,7 @@ fn check(path: &Path, metadata: &Metadata, uid: u32, widest: u32) -> Result<(), 
     Ok(())
 }
 
-fn no_follow() -> i32 {
+pub(crate) fn no_follow() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
@@ -249,6 +275,10 @@ pub(crate) mod tests {
             .unwrap()
     }
 
+    pub(crate) fn at(folder: &Path) -> StateFolder {
+        StateFolder::single(folder)
+    }
+
     fn own_uid() -> u32 {
         rustix::process::geteuid().as_raw()
     }
@@ -257,7 +287,7 @@ pub(crate) mod tests {
     fn the_folder_is_made_private_with_those_above_it() {
         let dir = private_dir();
         let folder = dir.path().join("a/b");
-        let place = Place::open(&folder).unwrap();
+        let place = Place::open(&at(&folder)).unwrap();
         for made in [&folder, folder.parent().unwrap()] {
             assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, 0o700);
         }
@@ -271,30 +301,30 @@ pub(crate) mod tests {
     #[test]
     fn a_second_holder_is_told_who_the_first_is() {
         let dir = private_dir();
-        let first = Place::open(dir.path()).unwrap();
-        let error = Place::open(dir.path()).unwrap_err();
+        let first = Place::open(&at(dir.path())).unwrap();
+        let error = Place::open(&at(dir.path())).unwrap_err();
         let StoreError::InUse(text) = &error else {
             panic!("{error:?}");
         };
         let pid = std::process::id();
         assert!(text.starts_with(&format!("process {pid} holds ")), "{text}");
         drop(first);
-        Place::open(dir.path()).unwrap();
+        Place::open(&at(dir.path())).unwrap();
     }
 
     #[test]
     fn looser_modes_and_foreign_owners_are_refused() {
         let dir = private_dir();
         let folder = dir.path().join("state");
-        drop(Place::open(&folder).unwrap());
-        let error = Place::open_as(&folder, own_uid() + 1).unwrap_err();
+        drop(Place::open(&at(&folder)).unwrap());
+        let error = Place::open_as(&at(&folder), own_uid() + 1).unwrap_err();
         assert!(error.to_string().contains("run chown"), "{error}");
 
         for (name, mode) in [(LOCK, 0o644), (DATABASE, 0o640), (LOG, 0o602)] {
             let path = folder.join(name);
             fs::write(&path, "").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let opened = Place::open(&folder).and_then(|place| place.database_header());
+            let opened = Place::open(&at(&folder)).and_then(|place| place.database_header());
             let error = opened.unwrap_err().to_string();
             assert!(
                 error.contains(name) && error.contains("run chmod 600"),
@@ -303,7 +333,7 @@ pub(crate) mod tests {
             fs::remove_file(&path).unwrap();
         }
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Place::open(&folder).unwrap_err();
+        let error = Place::open(&at(&folder)).unwrap_err();
         assert!(error.to_string().contains("run chmod 700"), "{error}");
     }
 
@@ -311,9 +341,9 @@ pub(crate) mod tests {
     fn a_link_above_the_folder_is_followed_and_one_in_it_is_not() {
         let dir = private_dir();
         let real = dir.path().join("real");
-        drop(Place::open(&real).unwrap());
+        drop(Place::open(&at(&real)).unwrap());
         symlink(&real, dir.path().join("link")).unwrap();
-        let place = Place::open(&dir.path().join("link")).unwrap();
+        let place = Place::open(&at(&dir.path().join("link"))).unwrap();
         assert!(place.database().starts_with(real.canonicalize().unwrap()));
 
         fs::write(dir.path().join("elsewhere"), "").unwrap();
@@ -324,7 +354,7 @@ pub(crate) mod tests {
     #[test]
     fn a_log_without_its_database_is_refused() {
         let dir = private_dir();
-        let place = Place::open(dir.path()).unwrap();
+        let place = Place::open(&at(dir.path())).unwrap();
         let log = dir.path().join(LOG);
         fs::write(&log, "frames").unwrap();
         fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).unwrap();

@@ -5,6 +5,10 @@
 //! sealed = version || nonce || ciphertext || tag       each with its length in front
 //! plaintext       = key || value
 //! associated data = version || vault id || name
+//!
+//! sealed epoch    = nonce || ciphertext || tag
+//! plaintext       = nothing, or the epoch (8 octets) || the counter's name
+//! associated data = vault id || number of the data key
 //! ```
 //!
 //! The row shows no user name: only a keyed hash. The hash is bound to the sealed record as
@@ -18,6 +22,8 @@ use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Record, RecordKey, RecordKind};
 use zeroize::Zeroizing;
 
+use crate::epoch::Epoch;
+
 /// Format of a sealed record.
 const VERSION: u8 = 1;
 
@@ -27,14 +33,69 @@ pub(crate) const VAULT_ID: usize = 16;
 /// Bytes of a data key.
 pub(crate) const DATA_KEY: usize = 32;
 
+/// Bytes of a name key.
+pub(crate) const NAME_KEY: usize = 32;
+
 /// The keyed hash of a record's key: its place in the database.
 pub(crate) type Name = [u8; 32];
 
-/// The keys of one vault.
+/// What one data key seals with.
 pub(crate) struct Seal {
     records: LessSafeKey,
+    epochs: LessSafeKey,
     names: hmac::Key,
+    secrets: Secrets,
+    protection: KeyProtection,
     vault_id: [u8; VAULT_ID],
+}
+
+/// What a device wraps for a vault.
+pub(crate) struct Secrets {
+    /// Seals the records with one protection.
+    pub(crate) data_key: Zeroizing<[u8; DATA_KEY]>,
+    /// Names all records, whatever seals them: a record has one place.
+    pub(crate) name_key: Zeroizing<[u8; NAME_KEY]>,
+}
+
+impl Secrets {
+    /// Those of a new data key; without a name key to share, one is made as well.
+    pub(crate) fn draw(name_key: Option<&[u8; NAME_KEY]>) -> Result<Self, Refused> {
+        let mut secrets = Self {
+            data_key: Zeroizing::new([0; DATA_KEY]),
+            name_key: Zeroizing::new([0; NAME_KEY]),
+        };
+        aws_lc_rs::rand::fill(secrets.data_key.as_mut()).map_err(|_| Refused)?;
+        match name_key {
+            Some(shared) => secrets.name_key.copy_from_slice(shared),
+            None => aws_lc_rs::rand::fill(secrets.name_key.as_mut()).map_err(|_| Refused)?,
+        }
+        Ok(secrets)
+    }
+
+    /// Those of format 1, where names were keyed by a key derived from the only data key.
+    pub(crate) fn of_format_1(data_key: &[u8]) -> Option<Self> {
+        let data_key: Zeroizing<[u8; DATA_KEY]> = Zeroizing::new(data_key.try_into().ok()?);
+        let mut name_key = Zeroizing::new([0; NAME_KEY]);
+        Prk::new_less_safe(HKDF_SHA256, data_key.as_ref())
+            .expand(&[b"keyward 1 names"], hmac::HMAC_SHA256)
+            .and_then(|okm| okm.fill(name_key.as_mut()))
+            .ok()?;
+        Some(Self { data_key, name_key })
+    }
+
+    /// Both, one behind the other.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new([self.data_key.as_slice(), self.name_key.as_slice()].concat())
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) writes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (data_key, name_key) = bytes.split_at_checked(DATA_KEY)?;
+        Some(Self {
+            data_key: Zeroizing::new(data_key.try_into().ok()?),
+            name_key: Zeroizing::new(name_key.try_into().ok()?),
+        })
+    }
 }
 
 /// The cryptographic library refused; it has no reason to.
@@ -42,24 +103,32 @@ pub(crate) struct Seal {
 pub(crate) struct Refused;
 
 impl Seal {
-    /// Derives the keys for records and names from the data key (RFC 5869).
+    /// Derives the keys for records and epochs from the data key (RFC 5869).
     pub(crate) fn new(
-        data_key: &[u8; DATA_KEY],
+        secrets: Secrets,
+        protection: KeyProtection,
         vault_id: [u8; VAULT_ID],
     ) -> Result<Self, Refused> {
         // The data key is uniformly random, so it is a pseudorandom key already.
-        let prk = Prk::new_less_safe(HKDF_SHA256, data_key);
-        let records = prk
-            .expand(&[b"keyward 1 records"], &AES_256_GCM)
-            .map_err(|_| Refused)?;
-        let names = prk
-            .expand(&[b"keyward 1 names"], hmac::HMAC_SHA256)
-            .map_err(|_| Refused)?;
+        let prk = Prk::new_less_safe(HKDF_SHA256, secrets.data_key.as_ref());
+        let derive = |purpose: &[u8]| {
+            let purpose = [purpose];
+            let okm = prk.expand(&purpose, &AES_256_GCM).map_err(|_| Refused)?;
+            Ok(LessSafeKey::new(UnboundKey::from(okm)))
+        };
         Ok(Self {
-            records: LessSafeKey::new(UnboundKey::from(records)),
-            names: hmac::Key::from(names),
+            records: derive(b"keyward 1 records")?,
+            epochs: derive(b"keyward 2 epochs")?,
+            names: hmac::Key::new(hmac::HMAC_SHA256, secrets.name_key.as_ref()),
+            secrets,
+            protection,
             vault_id,
         })
+    }
+
+    /// What the device wraps.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Where the record with this key is.
@@ -78,8 +147,7 @@ impl Seal {
     pub(crate) fn seal(&self, record: &Record) -> Result<(Name, Vec<u8>), Refused> {
         let key = encode(&record.key);
         let name = self.name_of_encoded(&key);
-        let mut nonce = [0; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Refused)?;
+        let nonce = draw_nonce()?;
         let length = key.len() + record.value.len();
         let mut text = Zeroizing::new(Vec::with_capacity(length + AES_256_GCM.tag_len()));
         text.extend_from_slice(&key);
@@ -120,13 +188,59 @@ impl Seal {
         Ok(Record {
             key,
             value: Zeroizing::new(value.to_vec()),
-            protection: KeyProtection::Software,
+            protection: self.protection,
         })
     }
 
     fn associated_data(&self, name: &Name) -> Aad<Vec<u8>> {
         Aad::from([&[VERSION], self.vault_id.as_slice(), name].concat())
     }
+
+    /// Seals the epoch of the data key with this number.
+    pub(crate) fn seal_epoch(&self, number: i64, epoch: &Epoch) -> Result<Vec<u8>, Refused> {
+        let nonce = draw_nonce()?;
+        let mut text = match epoch {
+            Epoch::Uncounted => Vec::new(),
+            Epoch::At { counter, value } => [&value.to_be_bytes(), counter.as_bytes()].concat(),
+        };
+        self.epochs
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                self.associated_number(number),
+                &mut text,
+            )
+            .map_err(|_| Refused)?;
+        Ok([nonce.as_slice(), &text].concat())
+    }
+
+    /// Opens what [`seal_epoch`](Self::seal_epoch) sealed for the same data key. `None`: it was
+    /// changed.
+    pub(crate) fn open_epoch(&self, number: i64, sealed: &[u8]) -> Option<Epoch> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut text = text.to_vec();
+        let opened = self
+            .epochs
+            .open_in_place(nonce, self.associated_number(number), &mut text)
+            .ok()?;
+        let Some((value, counter)) = opened.split_first_chunk() else {
+            return opened.is_empty().then_some(Epoch::Uncounted);
+        };
+        Some(Epoch::At {
+            counter: std::str::from_utf8(counter).ok()?.to_owned(),
+            value: u64::from_be_bytes(*value),
+        })
+    }
+
+    fn associated_number(&self, number: i64) -> Aad<Vec<u8>> {
+        Aad::from([self.vault_id.as_slice(), &number.to_be_bytes()].concat())
+    }
+}
+
+fn draw_nonce() -> Result<[u8; NONCE_LEN], Refused> {
+    let mut nonce = [0; NONCE_LEN];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Refused)?;
+    Ok(nonce)
 }
 
 /// Every field with its length in front, so that no two keys have the same encoding.
@@ -183,8 +297,16 @@ mod tests {
         }
     }
 
+    fn seal_with(data_key: u8, vault_id: u8) -> Seal {
+        let secrets = Secrets {
+            data_key: Zeroizing::new([data_key; DATA_KEY]),
+            name_key: Zeroizing::new([7; NAME_KEY]),
+        };
+        Seal::new(secrets, KeyProtection::Software, [vault_id; VAULT_ID]).unwrap()
+    }
+
     fn seal() -> Seal {
-        Seal::new(&[1; DATA_KEY], [2; VAULT_ID]).unwrap()
+        seal_with(1, 2)
     }
 
     #[test]
@@ -198,12 +320,28 @@ mod tests {
         let (other_name, _) = seal().seal(&self::record("b", "d")).unwrap();
         assert!(seal().open(&other_name, &sealed).is_err());
         assert!(seal().open(&name[..31], &sealed).is_err());
-        let elsewhere = [
-            Seal::new(&[9; DATA_KEY], [2; VAULT_ID]),
-            Seal::new(&[1; DATA_KEY], [9; VAULT_ID]),
-        ];
-        for other in elsewhere {
-            assert!(other.unwrap().open(&name, &sealed).is_err());
+        for other in [seal_with(9, 2), seal_with(1, 9)] {
+            assert!(other.open(&name, &sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn an_epoch_opens_for_its_data_key_and_not_when_it_was_changed() {
+        let counted = Epoch::At {
+            counter: "0x01801234".to_owned(),
+            value: 7,
+        };
+        for epoch in [Epoch::Uncounted, counted] {
+            let sealed = seal().seal_epoch(3, &epoch).unwrap();
+            assert_eq!(seal().open_epoch(3, &sealed), Some(epoch));
+            assert_eq!(seal().open_epoch(4, &sealed), None);
+            assert_eq!(seal_with(1, 3).open_epoch(3, &sealed), None);
+            for index in 0..sealed.len() {
+                let mut changed = sealed.clone();
+                changed[index] ^= 1;
+                assert_eq!(seal().open_epoch(3, &changed), None, "byte {index}");
+                assert_eq!(seal().open_epoch(3, &sealed[..index]), None);
+            }
         }
     }
 

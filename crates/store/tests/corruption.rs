@@ -116,8 +116,12 @@ fn an_unreadable_record_is_replaced_by_a_new_one() {
 fn a_damaged_head_is_named() {
     let (dir, database) = vault();
     edit(&database, "UPDATE meta SET vault_id = zeroblob(16)", []);
-    let error = open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+    let (records, errors) = read(&dir);
+    assert_eq!(records, [""; 0]);
+    assert!(
+        matches!(errors[..], [StoreError::KeyLost { records: 3, .. }]),
+        "{errors:?}"
+    );
     edit(&database, "DELETE FROM meta", []);
     let error = open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("its head is damaged"), "{error}");

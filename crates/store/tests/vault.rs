@@ -8,9 +8,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use device::{Device, contents, key, open, private_dir, put};
+use device::{Device, contents, key, open, open_with, private_dir, put, software};
+use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Change, RecordKind, RecordStore, StoreError};
-use keyward_store::Vault;
 
 #[tokio::test]
 async fn what_was_written_is_there_after_a_restart() {
@@ -108,11 +108,14 @@ async fn a_copied_vault_is_of_no_use_on_another_device() {
     drop(vault);
     let before = fs::read(dir.path().join("vault.db")).unwrap();
 
-    let error = Vault::open(dir.path(), Box::new(Device(2))).unwrap_err();
-    assert_eq!(
-        error,
-        StoreError::Damaged("sealed by another device".to_owned())
-    );
+    let stolen = open_with(dir.path(), vec![software(Device(2))]).unwrap();
+    let lost = StoreError::KeyLost {
+        protection: KeyProtection::Software,
+        records: 1,
+        reason: "sealed by another device".to_owned(),
+    };
+    assert_eq!(contents(&stolen).await, (vec![], vec![lost]));
+    drop(stolen);
     assert_eq!(fs::read(dir.path().join("vault.db")).unwrap(), before);
     let (records, _) = contents(&open(dir.path()).unwrap()).await;
     assert_eq!(records, ["a/1=one"]);
@@ -140,8 +143,8 @@ async fn refused_untouched(at: usize, bytes: &[u8], complaint: &str) {
 async fn foreign_and_newer_vaults_are_refused_and_not_touched() {
     refused_untouched(
         60,
-        &2u32.to_be_bytes(),
-        "has format 2, made by a newer version",
+        &3u32.to_be_bytes(),
+        "has format 3, made by a newer version",
     )
     .await;
     refused_untouched(60, &0u32.to_be_bytes(), "has format 0, which never existed").await;

@@ -193,7 +193,14 @@ impl Stack {
 
     /// The vault's folder.
     pub fn vault(&self) -> PathBuf {
-        self.login.path("state/keyward")
+        let state = self.login.path("state/keyward");
+        let entries = std::fs::read_dir(&state).into_iter().flatten();
+        let mut folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let of_machine = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            path.is_dir() && name.is_some_and(|name| name.starts_with("machine-"))
+        };
+        folders.find(of_machine).unwrap_or(state)
     }
 
     /// The configuration file of both processes.

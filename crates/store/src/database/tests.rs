@@ -1,11 +1,16 @@
 //! What only the database itself can be made to do: run out of space, refuse to write.
 
-use keyward_client::binding::KeyProtection;
-use keyward_client::ports::{RecordKey, RecordKind};
+use keyward_client::ports::RecordKind;
+
+use rusqlite::Row;
+use zeroize::Zeroizing;
 
 use super::*;
-use crate::WrapError;
+use crate::machine::StateFolder;
 use crate::place::tests::private_dir;
+use crate::provider::{KeyWrap, Rollback, WrapError};
+use crate::scan::{Found, Scan};
+use crate::schema::FORMAT;
 
 /// Wraps nothing: what is wrapped is of no interest here.
 struct InClear;
@@ -20,9 +25,33 @@ impl KeyWrap for InClear {
     }
 }
 
+fn open(dir: &tempfile::TempDir) -> Result<Database, StoreError> {
+    let provider = KeyProvider {
+        protection: KeyProtection::Software,
+        wrap: Box::new(InClear),
+        rollback: Rollback::Undetected,
+    };
+    let place = Place::open(&StateFolder::single(dir.path())).unwrap();
+    Database::open(place, vec![provider])
+}
+
+fn read(database: &mut Database) -> Vec<Result<Record, StoreError>> {
+    let mut scan = Scan::new();
+    let mut records = Vec::new();
+    loop {
+        let batch = scan.next(database).unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        records.extend(batch.into_iter().filter_map(Found::into_record));
+    }
+    records.extend(database.after(&scan));
+    records
+}
+
 fn database() -> (tempfile::TempDir, Database) {
     let dir = private_dir();
-    let database = Database::open(Place::open(dir.path()).unwrap(), &InClear).unwrap();
+    let database = open(&dir).unwrap();
     (dir, database)
 }
 
@@ -40,7 +69,7 @@ fn put(detail: &str, size: usize) -> Change {
 }
 
 fn details(database: &mut Database) -> Vec<String> {
-    let records = database.load().unwrap();
+    let records = read(database);
     let mut details: Vec<String> = records
         .into_iter()
         .map(|record| record.unwrap().key.detail)
@@ -130,8 +159,8 @@ fn pages_that_are_lost_take_nothing_with_them_but_their_own_records() {
         .unwrap();
     drop(file);
 
-    let mut database = Database::open(Place::open(dir.path()).unwrap(), &InClear).unwrap();
-    let records = database.load().unwrap();
+    let mut database = open(&dir).unwrap();
+    let records = read(&mut database);
     let (good, bad): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
     assert_eq!(bad.len(), 1, "{bad:?}");
     assert!(matches!(bad[0], Err(StoreError::Damaged(_))), "{bad:?}");

@@ -5,11 +5,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Change, Record, RecordKey, RecordKind, RecordStore, StoreError};
-use keyward_store::{KeyWrap, Vault, WrapError};
+use keyward_store::{KeyProvider, KeyWrap, Rollback, StateFolder, Vault, WrapError};
 use zeroize::Zeroizing;
 
 /// A device with a key of its own. The nonce is fixed: each wraps one data key only.
@@ -39,7 +41,7 @@ impl KeyWrap for Device {
             .open_in_place(nonce, Aad::from(context), &mut key)
         {
             Ok(key) => Ok(Zeroizing::new(key.to_vec())),
-            Err(_) => Err(WrapError("sealed by another device".to_owned())),
+            Err(_) => Err(WrapError::Lost("sealed by another device".to_owned())),
         }
     }
 }
@@ -52,7 +54,29 @@ pub fn private_dir() -> tempfile::TempDir {
 }
 
 pub fn open(folder: &Path) -> Result<Vault, StoreError> {
-    Vault::open(folder, Box::new(Device(1)))
+    open_with(folder, vec![software(Device(1))])
+}
+
+pub fn open_with(folder: &Path, providers: Vec<KeyProvider>) -> Result<Vault, StoreError> {
+    Vault::open(&StateFolder::single(folder), providers)
+}
+
+/// A software provider that counts nothing.
+pub fn software(wrap: impl KeyWrap + 'static) -> KeyProvider {
+    provider(KeyProtection::Software, wrap)
+}
+
+/// A TPM that counts nothing.
+pub fn tpm(wrap: impl KeyWrap + 'static) -> KeyProvider {
+    provider(KeyProtection::Tpm, wrap)
+}
+
+fn provider(protection: KeyProtection, wrap: impl KeyWrap + 'static) -> KeyProvider {
+    KeyProvider {
+        protection,
+        wrap: Box::new(wrap),
+        rollback: Rollback::Undetected,
+    }
 }
 
 pub fn key(kind: RecordKind, account: &str, detail: &str) -> RecordKey {
@@ -65,10 +89,14 @@ pub fn key(kind: RecordKind, account: &str, detail: &str) -> RecordKey {
 }
 
 pub fn put(account: &str, detail: &str, value: &str) -> Change {
+    put_as(KeyProtection::Software, account, detail, value)
+}
+
+pub fn put_as(protection: KeyProtection, account: &str, detail: &str, value: &str) -> Change {
     Change::Put(Record {
         key: key(RecordKind::RefreshToken, account, detail),
         value: Zeroizing::new(value.as_bytes().to_vec()),
-        protection: KeyProtection::Software,
+        protection,
     })
 }
 
@@ -86,4 +114,46 @@ pub async fn contents(vault: &Vault) -> (Vec<String>, Vec<StoreError>) {
     vault.load(&mut each).await.unwrap();
     readable.sort();
     (readable, errors)
+}
+
+/// Whether a device is away.
+#[derive(Clone, Default)]
+pub struct Away(Arc<AtomicBool>);
+
+impl Away {
+    pub fn set(&self, away: bool) {
+        self.0.store(away, Ordering::SeqCst);
+    }
+
+    /// A device that goes away with this.
+    pub fn device(&self, device: Device) -> impl KeyWrap + use<> {
+        Absent {
+            device,
+            away: self.clone(),
+        }
+    }
+}
+
+struct Absent {
+    device: Device,
+    away: Away,
+}
+
+impl Absent {
+    fn present(&self) -> Result<&Device, WrapError> {
+        if self.away.0.load(Ordering::SeqCst) {
+            return Err(WrapError::Unavailable("the device is away".to_owned()));
+        }
+        Ok(&self.device)
+    }
+}
+
+impl KeyWrap for Absent {
+    fn wrap(&self, key: &[u8], context: &[u8]) -> Result<Vec<u8>, WrapError> {
+        self.present()?.wrap(key, context)
+    }
+
+    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+        self.present()?.unwrap(wrapped, context)
+    }
 }

@@ -205,9 +205,10 @@ impl Random {
 /// the sign-in. So it looks for reuse, and in all the rounds there was none.
 fn the_authority_would_have_noticed_reuse(stack: &mut Stack, renewal: &Value) {
     stack.kill_keywardd();
-    std::fs::remove_dir_all(stack.vault()).unwrap();
+    let vault = stack.vault();
+    std::fs::remove_dir_all(&vault).unwrap();
     let old = stack.login.path("old-vault");
-    std::fs::rename(old, stack.vault()).unwrap();
+    std::fs::rename(old, vault).unwrap();
     stack.start_keywardd();
     let refused = Typed::over_socket(stack).ask("AcquireTokenSilent", renewal);
     assert_eq!(refused.unwrap_err().kind, "InteractionRequired");
