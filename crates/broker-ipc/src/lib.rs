@@ -32,6 +32,7 @@ mod quiet;
 pub mod rate;
 mod reconnect;
 mod sasl;
+pub mod secret_service;
 pub mod server;
 pub mod service;
 mod share;
