@@ -9,9 +9,15 @@ pub(crate) mod remote;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use keyward_client::oauth::question::{Answer, Question};
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use remote::RemoteAgent;
+
+/// What an answer is called on the wire; only the last of them comes with a text.
+const ALLOW: &str = "allow";
+const DENY: &str = "deny";
+const PIN: &str = "pin";
 
 /// For whose sign-ins a process offers to be the user agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +67,14 @@ impl Agents {
 
     /// The agent of one connection's requests, which gives way to the newest one for everyone
     /// where it has nothing to show a sign-in with.
-    pub(crate) fn own(self: &Arc<Self>, own: Arc<RemoteAgent>) -> Arc<dyn UserAgent> {
+    pub(crate) fn own(
+        self: &Arc<Self>,
+        own: Arc<RemoteAgent>,
+        consent: OwnConsent,
+    ) -> Arc<dyn UserAgent> {
         Arc::new(OwnFirst {
             own,
+            consent,
             agents: Arc::clone(self),
         })
     }
@@ -73,8 +84,18 @@ impl Agents {
     }
 }
 
+/// Whether a process may be the one that asks the person about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnConsent {
+    /// As programs of the same user could do what they like with each other's windows anyway.
+    Asks,
+    /// A sandboxed program must not answer for the person.
+    LeavesToOthers,
+}
+
 struct OwnFirst {
     own: Arc<RemoteAgent>,
+    consent: OwnConsent,
     agents: Arc<Agents>,
 }
 
@@ -87,6 +108,25 @@ impl UserAgent for OwnFirst {
         };
         match self.agents.newest() {
             Some(everyones) => everyones.prepare(show).await,
+            None => Err(own),
+        }
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        let about_itself = matches!(question, Question::Consent(_));
+        let own = if about_itself && self.consent == OwnConsent::LeavesToOthers {
+            UserAgentError::Unavailable(
+                "keyward-session is not running, and a sandboxed program cannot ask about itself"
+                    .to_owned(),
+            )
+        } else {
+            match self.own.ask(question.clone()).await {
+                Err(own @ UserAgentError::Unavailable(_)) => own,
+                asked => return asked,
+            }
+        };
+        match self.agents.newest() {
+            Some(everyones) => everyones.ask(question).await,
             None => Err(own),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fixtures::agent::{FakeAgent, Person};
 use fixtures::{
-    ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, device, interactive, own_uid, silent,
+    ASKING, ENDLESS, FAILING, PANIC, Socket, UID, UTID, alice, device, interactive, own_uid, silent,
 };
 use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::program::Program;
@@ -22,6 +22,7 @@ use keyward_client::account::AccountSelector;
 use keyward_client::error::{AcquireTokenError, ErrorKind, TABLE};
 use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
+use keyward_client::oauth::question::Question;
 use keyward_client::oauth::secret::AccessToken;
 use keyward_client::ports::{SignOutRequest, TokenBroker};
 use keyward_client::request::{
@@ -383,6 +384,61 @@ async fn the_kernel_names_the_program_at_the_other_end_and_it_is_looked_up_once(
     assert!(callers[0].program.parent.is_some());
     assert_eq!(callers[0].forwarder, None);
     assert!(Arc::ptr_eq(&callers[0].program, &callers[1].program));
+}
+
+#[tokio::test]
+async fn questions_reach_the_person_and_their_answers_come_back() {
+    for (person, outcome) in [
+        (Person::SignsIn, None),
+        (Person::SaysNo, Some(ErrorKind::UserCanceled)),
+        (Person::Denies, Some(ErrorKind::Rejected)),
+    ] {
+        let socket = Socket::new(Limits::default());
+        let agent = FakeAgent::new(person);
+        let client = socket.client_with(agent.clone(), AgentScope::OwnRequests);
+        let answer = client.acquire_token_interactive(interactive(ASKING)).await;
+        assert_eq!(answer.err().map(|error| error.kind()), outcome);
+        let asked = agent.asked.lock().unwrap();
+        let Some(Question::Consent(consent)) = asked.first() else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(consent.account.as_deref(), Some("alice@dev.test"));
+        assert_eq!(consent.waiting, 3);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_ask_leaves_it_to_whoever_asks_for_everyone() {
+    let socket = Socket::new(Limits::default());
+    let own = FakeAgent::new(Person::HasNoDisplay);
+    let client = socket.client_with(own.clone(), AgentScope::OwnRequests);
+    let nobody = client.acquire_token_interactive(interactive(ASKING)).await;
+    assert!(nobody.unwrap_err().message().contains("no display"));
+    let everyones = FakeAgent::new(Person::SignsIn);
+    let session = socket.client_with(everyones.clone(), AgentScope::Everyone);
+    session.connect().await.unwrap();
+    client
+        .acquire_token_interactive(interactive(ASKING))
+        .await
+        .unwrap();
+    assert_eq!(own.asked.lock().unwrap().len(), 3);
+    assert_eq!(everyones.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_question_nobody_waits_for_any_more_is_taken_away() {
+    let socket = Socket::new(Limits::default());
+    let agent = FakeAgent::new(Person::NeverComes);
+    let client = socket.client_with(agent.clone(), AgentScope::OwnRequests);
+    let asking = tokio::spawn(async move {
+        client
+            .acquire_token_interactive(interactive(ASKING))
+            .await
+            .map(drop)
+    });
+    agent.wait_open(1).await;
+    asking.abort();
+    agent.wait_open(0).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,20 @@
 //! The user agent: a listener, then a browser, then the first redirect.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use url::Url;
 
+use keyward_oauth::question::{Answer, Question};
 use keyward_oauth::transport::{Redirect, ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::launcher::Launcher;
 use crate::listener::Listener;
+use crate::question::Asking;
+
+/// How long a page waits for an answer if nobody takes it away before. A tab that was closed says
+/// nothing to us.
+const LONGEST_QUESTION: Duration = Duration::from_secs(600);
 
 /// The system browser with a loopback redirect.
 #[derive(Clone, Debug)]
@@ -47,6 +55,18 @@ impl UserAgent for SystemBrowser {
             announce: self.announce,
             listener,
         }))
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        self.launcher.check()?;
+        let asking = Asking::open(question).await?;
+        (self.announce)();
+        let failed = self.launcher.open(asking.address().clone());
+        let answered = tokio::time::timeout(LONGEST_QUESTION, asking.answer());
+        tokio::select! {
+            answer = answered => answer.unwrap_or(Err(UserAgentError::Canceled)),
+            error = failed => Err(error),
+        }
     }
 }
 

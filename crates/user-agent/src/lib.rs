@@ -1,6 +1,8 @@
 //! Shows a person the authorize URL in the system browser and waits for the redirect on a
 //! loopback address (RFC 8252 §7.3).
 //!
+//! It asks a person questions the same way: a page on a loopback address nobody else knows.
+//!
 //! This crate starts processes and listens on loopback; it sees the authorize URL and the
 //! redirect with its code, which is useless without the PKCE verifier the broker keeps.
 
@@ -10,6 +12,7 @@ mod browser;
 mod launcher;
 mod listener;
 mod page;
+mod question;
 mod redirect_uri;
 mod request;
 

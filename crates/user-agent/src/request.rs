@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// The longest request head, in bytes. Codes of some authorities fill several kilobytes.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -51,22 +52,60 @@ pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     awaited: &Awaited,
 ) -> io::Result<Incoming> {
-    let mut bytes = Vec::new();
+    let (head, body) = receive(stream).await?;
+    Ok(head.classify(awaited, &body))
+}
+
+/// What a page of ours gets, or sends with its form.
+pub(crate) enum Page {
+    /// To be shown.
+    Get,
+    /// Filled in; the form's bytes may hold a secret.
+    Post(Zeroizing<Vec<u8>>),
+}
+
+/// Reads one request for the page at this address. `None`: it is for something else, or comes from
+/// a page that is not ours.
+pub(crate) async fn read_for_page(
+    stream: &mut (impl AsyncRead + Unpin),
+    address: &Url,
+) -> io::Result<Option<Page>> {
+    let (head, body) = receive(stream).await?;
+    // A page of another origin that was rebound to this address still sends its own name.
+    if head.host != authority_of(address) || head.target != address.path() {
+        return Ok(None);
+    }
+    if !head.post {
+        return Ok(Some(Page::Get));
+    }
+    let ours = address.origin().ascii_serialization();
+    let from_us = head.origin.is_none_or(|origin| origin == ours);
+    Ok(from_us.then_some(Page::Post(body)))
+}
+
+/// Reads one request whole.
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(Head, Zeroizing<Vec<u8>>)> {
+    // One piece of memory for as much as there may be: what grew would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_HEAD + LONGEST_BODY + 1));
     let head = loop {
         if let Some(head) = Head::parse(&bytes)? {
+            if head.length > LONGEST_HEAD {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
             break head;
         }
-        if bytes.len() > LONGEST_HEAD || stream.read_buf(&mut bytes).await? == 0 {
+        if bytes.len() > LONGEST_HEAD || stream.read_buf(&mut *bytes).await? == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
     };
     let body_start = head.length;
     while bytes.len() < body_start + head.body {
-        if stream.read_buf(&mut bytes).await? == 0 {
+        if stream.read_buf(&mut *bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(head.classify(awaited, &bytes[body_start..body_start + head.body]))
+    let body = Zeroizing::new(bytes[body_start..body_start + head.body].to_vec());
+    Ok((head, body))
 }
 
 /// The parts of a request head that matter.
@@ -75,6 +114,8 @@ struct Head {
     post: bool,
     target: String,
     host: String,
+    /// Whose page sent it, where a browser says so.
+    origin: Option<String>,
     body: usize,
 }
 
@@ -108,11 +149,13 @@ impl Head {
             return Err(malformed());
         }
         let host = field("host").unwrap_or_default().to_ascii_lowercase();
+        let origin = field("origin").map(str::to_owned);
         Ok(Some(Self {
             length,
             post,
             target,
             host,
+            origin,
             body,
         }))
     }

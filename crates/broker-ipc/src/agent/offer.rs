@@ -8,12 +8,15 @@ use url::Url;
 use zbus::message::Message;
 use zbus::names::MemberName;
 
+use keyward_client::oauth::question::{Answer, Question};
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::dispatch::{Call, Handler};
 use crate::names::keyward::{USER_AGENT_ERROR_PREFIX, USER_AGENT_INTERFACE, USER_AGENT_PATH};
 use crate::wire::WireError;
 use crate::wire::dict::Dict;
+
+use super::{ALLOW, DENY, PIN};
 
 /// The introspection data.
 pub(crate) const XML: &str = include_str!("../../interfaces/dev.keyward.UserAgent1.xml");
@@ -92,6 +95,22 @@ impl Offer {
             .map(|redirect| redirect.url)
     }
 
+    async fn ask(&self, id: &str, question: Question) -> Result<Answer, UserAgentError> {
+        let (abort, registration) = AbortHandle::new_pair();
+        {
+            let mut sittings = self.sittings();
+            if sittings.len() >= MOST_SITTINGS || sittings.contains_key(id) {
+                return Err(UserAgentError::Unavailable(
+                    "too many questions are asked already".to_owned(),
+                ));
+            }
+            sittings.insert(id.to_owned(), Stage::Working(abort));
+        }
+        let asked = Abortable::new(self.agent.ask(question), registration).await;
+        self.sittings().remove(id);
+        asked.unwrap_or(Err(UserAgentError::Canceled))
+    }
+
     fn close(&self, id: &str) {
         let stage = self.sittings().remove(id);
         if let Some(Stage::Working(abort)) = stage {
@@ -131,6 +150,22 @@ impl Offer {
                 };
                 match self.show(&id, url).await {
                     Ok(redirected) => call.reply(&redirected.as_str()),
+                    Err(error) => fail(call, &error),
+                }
+            }
+            Some("Ask") => {
+                let read = body
+                    .deserialize::<(String, &str)>()
+                    .ok()
+                    .and_then(|(id, text)| Some((id, serde_json::from_str(text).ok()?)));
+                let Some((id, question)) = read else {
+                    return call.fail(&WireError::Body("ss").in_request());
+                };
+                match self.ask(&id, question).await {
+                    Ok(Answer::Allow) => call.reply(&(ALLOW, "")),
+                    Ok(Answer::Deny) => call.reply(&(DENY, "")),
+                    Ok(Answer::Pin(pin)) => call.reply(&(PIN, pin.expose_secret())),
+                    Ok(_) => fail(call, &UserAgentError::Canceled),
                     Err(error) => fail(call, &error),
                 }
             }

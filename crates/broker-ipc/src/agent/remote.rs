@@ -6,10 +6,14 @@ use uuid::Uuid;
 use zbus::Connection;
 use zbus::message::{Flags, Message};
 
+use keyward_client::oauth::question::{Answer, Question};
+use keyward_client::oauth::secret::PinText;
 use keyward_client::oauth::transport::{Redirect, ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::names::keyward::{USER_AGENT_ERROR_PREFIX, USER_AGENT_INTERFACE, USER_AGENT_PATH};
 use crate::wire::dict::Entries;
+
+use super::{ALLOW, DENY, PIN};
 
 /// The user agent at the other end of a connection.
 #[derive(Debug)]
@@ -45,6 +49,25 @@ impl UserAgent for RemoteAgent {
             open,
         }))
     }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        let open = Open {
+            connection: self.0.clone(),
+            id: Uuid::new_v4().to_string(),
+        };
+        let question = serde_json::to_string(&question).map_err(|_| misunderstood())?;
+        let reply = call(&self.0, "Ask", &(open.id.as_str(), question.as_str())).await?;
+        let body = reply.body();
+        match body
+            .deserialize::<(&str, &str)>()
+            .map_err(|_| misunderstood())?
+        {
+            (ALLOW, _) => Ok(Answer::Allow),
+            (DENY, _) => Ok(Answer::Deny),
+            (PIN, pin) => Ok(Answer::Pin(PinText::new(pin.to_owned()))),
+            (_, _) => Err(misunderstood()),
+        }
+    }
 }
 
 struct RemoteSitting {
@@ -68,7 +91,7 @@ impl Sitting for RemoteSitting {
     }
 }
 
-/// A sitting the other end may have open. Closed when dropped.
+/// A sitting or a question the other end may have open. Closed when dropped.
 #[derive(Debug)]
 struct Open {
     connection: Connection,
