@@ -94,6 +94,11 @@ impl TestAuthority {
         self.running().issuer(tenant.into())
     }
 
+    /// The OpenID tenant's token endpoint.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/token", self.issuer(Tenant::Oidc))
+    }
+
     /// The GUID of a tenant; the OpenID tenant's is derived from its issuer.
     pub fn tenant(&self, tenant: Tenant) -> String {
         match tenant {

@@ -13,12 +13,14 @@ pub mod private_session;
 pub mod programs;
 pub mod provider;
 pub mod stack;
+pub mod thief;
 pub mod typed;
 
 pub use authority::TestAuthority;
 pub use msal::Msal;
 pub use msal_python::MsalPython;
 pub use stack::{Stack, Tenant, on_both_tenants};
+pub use thief::Thief;
 pub use typed::Typed;
 
 use std::time::Duration;
@@ -46,8 +48,18 @@ pub fn base64url(text: &str) -> Vec<u8> {
     engine.decode(text).expect("base64url without padding")
 }
 
+/// The header of a JWT.
+pub fn header(jwt: &str) -> serde_json::Value {
+    part(jwt, 0)
+}
+
 /// The payload of a JWT, unverified.
 pub fn payload(jwt: &str) -> serde_json::Value {
-    let part = jwt.split('.').nth(1).expect("a JWT has a payload");
-    serde_json::from_slice(&base64url(part)).expect("a payload is JSON")
+    part(jwt, 1)
+}
+
+fn part(jwt: &str, number: usize) -> serde_json::Value {
+    let part = jwt.split('.').nth(number);
+    let part = base64url(part.expect("a JWT has a header and a payload"));
+    serde_json::from_slice(&part).expect("it is JSON")
 }

@@ -1,9 +1,10 @@
 //! npm's oidc-provider, an OpenID provider nobody of us wrote (`node/oidc-provider.mjs`).
 
 use keyward_testkit::Dialogue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stack::Stack;
+use crate::typed::Typed;
 use crate::{SOON, programs};
 
 /// A running provider.
@@ -35,6 +36,51 @@ impl Provider {
             .expect("it names its issuer")
             .to_owned();
         Self { dialogue, issuer }
+    }
+
+    /// Starts it, and the broker of a stack that has none yet: its configuration names the
+    /// provider, and the browser fills in its pages.
+    pub fn with_broker(stack: &mut Stack) -> Self {
+        let provider = Self::start(stack);
+        let issuer = provider.issuer();
+        stack.configure_with(&format!(
+            "[[authority]]\nmatch = [{issuer:?}]\nissuer = {issuer:?}\nkind = \"oidc\"\n\
+             dpop = \"required\"\n"
+        ));
+        stack.browser.uses_provider_pages();
+        stack.start_keywardd();
+        stack.start_session();
+        provider
+    }
+
+    /// A request of the typed interface for a token of this provider.
+    pub fn request(&self, more: &Value) -> Value {
+        let mut request = json!({
+            "client_id": PROVIDER_CLIENT,
+            "authority": self.issuer(),
+            "scopes": "openid profile offline_access",
+            "authentication_scheme": "DPoP",
+            "redirect_uri": PROVIDER_REDIRECT,
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            request[key] = value.clone();
+        }
+        request
+    }
+
+    /// Signs in. This provider keeps `offline_access` only where the person is asked for consent
+    /// (OpenID Connect Core §11).
+    ///
+    /// Panics when that does not work.
+    pub fn sign_in(&self, typed: &Typed) -> Value {
+        let asked = self.request(&json!({"prompt": "consent"}));
+        let token = typed.ask("AcquireTokenInteractive", &asked);
+        token.unwrap_or_else(|error| panic!("the sign-in failed: {error:?}"))
+    }
+
+    /// Its token endpoint.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/token", self.issuer)
     }
 
     /// Its issuer.

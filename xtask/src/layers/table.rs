@@ -67,6 +67,9 @@ pub const TEST_EDGES: &[(&str, &str)] = &[
     ("cli", "broker-ipc"),
     ("cli", "client"),
     ("e2e", "dev-authority"),
+    // a thief with a key of his own
+    ("e2e", "keystore"),
+    ("e2e", "oauth"),
     ("bench", "broker-ipc"),
     ("bench", "client"),
     ("bench", "dev"),

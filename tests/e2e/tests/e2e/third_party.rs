@@ -1,51 +1,21 @@
 //! npm's oidc-provider: an OpenID provider nobody of us wrote, with DPoP by its own rules.
 
-use keyward_e2e::provider::{PROVIDER_CLIENT, PROVIDER_REDIRECT, Provider};
+use keyward_e2e::provider::{PROVIDER_CLIENT, Provider};
 use keyward_e2e::{Stack, Tenant, Typed};
 use keyward_testkit::{Secrets, http};
 use serde_json::{Value, json};
 
-/// A stack whose configuration names the provider; the browser fills in its pages.
 fn with_provider() -> (Stack, Provider) {
     let mut stack = Stack::without_broker(Tenant::Oidc);
-    let provider = Provider::start(&stack);
-    let issuer = provider.issuer();
-    stack.configure_with(&format!(
-        "[[authority]]\nmatch = [{issuer:?}]\nissuer = {issuer:?}\nkind = \"oidc\"\n\
-         dpop = \"required\"\n"
-    ));
-    stack.browser.uses_provider_pages();
-    stack.start_keywardd();
-    stack.start_session();
+    let provider = Provider::with_broker(&mut stack);
     (stack, provider)
-}
-
-fn request(provider: &Provider, more: &Value) -> Value {
-    let mut request = json!({
-        "client_id": PROVIDER_CLIENT,
-        "authority": provider.issuer(),
-        "scopes": "openid profile offline_access",
-        "authentication_scheme": "DPoP",
-        "redirect_uri": PROVIDER_REDIRECT,
-    });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        request[key] = value.clone();
-    }
-    request
-}
-
-/// This provider keeps `offline_access` only where the person is asked for consent (OpenID Connect
-/// Core §11).
-fn sign_in(typed: &Typed, provider: &Provider) -> Value {
-    let asked = request(provider, &json!({"prompt": "consent"}));
-    typed.ask("AcquireTokenInteractive", &asked).unwrap()
 }
 
 #[test]
 fn a_person_signs_in_and_the_tokens_are_bound_to_a_key_of_this_device() {
     let (stack, mut provider) = with_provider();
     let typed = Typed::over_socket(&stack);
-    let token = sign_in(&typed, &provider);
+    let token = provider.sign_in(&typed);
     assert_eq!(token["username"], "alice@provider.test");
     assert_eq!(token["token_type"], "DPoP");
     assert_eq!(token["binding"], "sender-constrained:dpop");
@@ -65,7 +35,7 @@ fn a_person_signs_in_and_the_tokens_are_bound_to_a_key_of_this_device() {
 fn silent_renewals_survive_new_nonces_and_refresh_tokens_that_do_not_rotate() {
     let (stack, mut provider) = with_provider();
     let typed = Typed::over_socket(&stack);
-    let mut last = sign_in(&typed, &provider)["access_token"].clone();
+    let mut last = provider.sign_in(&typed)["access_token"].clone();
     provider.token_answers();
     for round in 0..4 {
         // A nonce that is no longer good is answered by a new one, and that is used once.
@@ -75,7 +45,7 @@ fn silent_renewals_survive_new_nonces_and_refresh_tokens_that_do_not_rotate() {
         } else {
             &[200]
         };
-        let forced = request(&provider, &json!({"force_refresh": true}));
+        let forced = provider.request(&json!({"force_refresh": true}));
         let token = typed.ask("AcquireTokenSilent", &forced).unwrap();
         assert_ne!(token["access_token"], last, "round {round}");
         assert_eq!(provider.token_answers(), expected, "round {round}");
@@ -95,10 +65,10 @@ fn silent_renewals_survive_new_nonces_and_refresh_tokens_that_do_not_rotate() {
 #[test]
 fn a_restart_of_keywardd_costs_nobody_a_sign_in() {
     let (mut stack, provider) = with_provider();
-    sign_in(&Typed::over_socket(&stack), &provider);
+    provider.sign_in(&Typed::over_socket(&stack));
     stack.kill_keywardd();
     stack.start_keywardd();
-    let forced = request(&provider, &json!({"force_refresh": true}));
+    let forced = provider.request(&json!({"force_refresh": true}));
     Typed::over_socket(&stack)
         .ask("AcquireTokenSilent", &forced)
         .unwrap();
@@ -109,15 +79,15 @@ fn a_restart_of_keywardd_costs_nobody_a_sign_in() {
 fn a_stolen_refresh_token_is_worthless_without_the_key() {
     let (stack, mut provider) = with_provider();
     let typed = Typed::over_socket(&stack);
-    sign_in(&typed, &provider);
+    provider.sign_in(&typed);
     let stolen = provider.refresh_tokens().remove(0);
     let form =
         format!("grant_type=refresh_token&client_id={PROVIDER_CLIENT}&refresh_token={stolen}");
-    let answer = http::post_form(&format!("{}/token", provider.issuer()), &[], &form).unwrap();
+    let answer = http::post_form(&provider.token_endpoint(), &[], &form).unwrap();
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["error"], "invalid_grant");
 
-    let forced = request(&provider, &json!({"force_refresh": true}));
+    let forced = provider.request(&json!({"force_refresh": true}));
     typed
         .ask("AcquireTokenSilent", &forced)
         .expect("the thief's attempt harmed nobody");
@@ -127,14 +97,12 @@ fn a_stolen_refresh_token_is_worthless_without_the_key() {
 fn a_client_that_asked_for_bearer_gets_an_error_instead_of_a_token_it_cannot_use() {
     let (stack, provider) = with_provider();
     let typed = Typed::over_socket(&stack);
-    sign_in(&typed, &provider);
-    let bearer = request(
-        &provider,
-        &json!({"authentication_scheme": "Bearer", "force_refresh": true}),
-    );
+    provider.sign_in(&typed);
+    let bearer =
+        provider.request(&json!({"authentication_scheme": "Bearer", "force_refresh": true}));
     let error = typed.ask("AcquireTokenSilent", &bearer).unwrap_err();
     assert_eq!(error.kind, "IncorrectConfiguration", "{error:?}");
-    let dpop = request(&provider, &json!({"force_refresh": true}));
+    let dpop = provider.request(&json!({"force_refresh": true}));
     typed
         .ask("AcquireTokenSilent", &dpop)
         .expect("the account still works");
