@@ -1,4 +1,4 @@
-//! The keystore as the engine and the vault see it.
+//! The providers of keys as the engine and the vault see them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,27 +7,25 @@ use async_trait::async_trait;
 use keyward_client::binding::KeyProtection;
 use keyward_client::oauth::jose::{Jwk, Signer, SignerError};
 use keyward_client::ports::{BindingKey, BindingKeys, KeyError, KeyRef};
-use keyward_keystore::{KeyId, KeyKind, KeyStore, KeyStoreError, Protection};
-use keyward_store::{KeyWrap, WrapError};
-use zeroize::Zeroizing;
+use keyward_keystore::{KeyId, KeyKind, KeyStore, KeyStoreError};
+
+use crate::providers::{Ended, Providers, protection_of};
 
 /// How many opened keys are kept: more than a person has accounts in use at once.
 const KEPT_OPEN: usize = 32;
 
-/// Binding keys from a [`KeyStore`], the ones used last kept open.
-///
-/// Software keys sign within microseconds, so calls are made where they are; a store that waits
-/// for a device would be called on a thread of its own.
+/// Binding keys of every provider, the ones used last kept open. A key is opened when it is first
+/// needed: a provider that is away is in nobody's way who needs nothing of it.
 pub(crate) struct DeviceKeys {
-    store: Arc<dyn KeyStore>,
+    providers: Arc<Providers>,
     /// The one used last is at the back.
     open: Mutex<VecDeque<(KeyRef, Arc<DeviceKey>)>>,
 }
 
 impl DeviceKeys {
-    pub(crate) fn new(store: Arc<dyn KeyStore>) -> Self {
+    pub(crate) fn new(providers: Arc<Providers>) -> Self {
         Self {
-            store,
+            providers,
             open: Mutex::default(),
         }
     }
@@ -53,20 +51,33 @@ impl DeviceKeys {
 #[async_trait]
 impl BindingKeys for DeviceKeys {
     fn protection(&self) -> KeyProtection {
-        protection_of(&*self.store)
+        self.providers.choice()
+    }
+
+    fn protection_of(&self, key: &KeyRef) -> KeyProtection {
+        // A name that is none of ours cannot be opened either way.
+        id_of(key).map_or(KeyProtection::Software, |id| protection_of(&id))
     }
 
     async fn create(&self) -> Result<KeyRef, KeyError> {
-        let id = self.store.create(KeyKind::Sign, None).map_err(key_error)?;
-        Ok(KeyRef::new(id.as_str()))
+        let made = |store: &dyn KeyStore| store.create(KeyKind::Sign, None);
+        let id = self.providers.ask(self.providers.choice(), made).await;
+        Ok(KeyRef::new(id.map_err(key_error)?.as_str()))
     }
 
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn BindingKey>, KeyError> {
         let opened = if let Some(opened) = self.take(key) {
             opened
         } else {
-            let signer = self.store.open(&id_of(key)?).map_err(key_error)?;
-            Arc::new(DeviceKey(signer))
+            let id = id_of(key)?;
+            let protection = protection_of(&id);
+            let open = move |store: &dyn KeyStore| store.open(&id);
+            let signer = self.providers.ask(protection, open).await;
+            Arc::new(DeviceKey {
+                signer: signer.map_err(key_error)?,
+                protection,
+                providers: Arc::clone(&self.providers),
+            })
         };
         self.keep(key, &opened);
         Ok(opened)
@@ -74,34 +85,32 @@ impl BindingKeys for DeviceKeys {
 
     async fn delete(&self, key: &KeyRef) -> Result<(), KeyError> {
         self.take(key);
-        self.store.delete(&id_of(key)?).map_err(key_error)
+        let id = id_of(key)?;
+        let delete = move |store: &dyn KeyStore| store.delete(&id);
+        let protection = self.protection_of(key);
+        self.providers
+            .ask(protection, delete)
+            .await
+            .map_err(key_error)
     }
 }
 
-struct DeviceKey(Arc<dyn Signer>);
+struct DeviceKey {
+    signer: Arc<dyn Signer>,
+    protection: KeyProtection,
+    providers: Arc<Providers>,
+}
 
 #[async_trait]
 impl BindingKey for DeviceKey {
     fn public_jwk(&self) -> &Jwk {
-        self.0.public_jwk()
+        self.signer.public_jwk()
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.0.sign(message).map_err(|error| match error {
-            SignerError::KeyLost => KeyError::Lost(error.to_string()),
-            SignerError::Unavailable(why) | SignerError::PinRefused(why) => {
-                KeyError::Unavailable(why)
-            }
-            SignerError::PinRequired => KeyError::Unavailable(error.to_string()),
-        })
-    }
-}
-
-/// Where a store's keys live, in the engine's word.
-pub(crate) fn protection_of(store: &dyn KeyStore) -> KeyProtection {
-    match store.protection() {
-        Protection::Software => KeyProtection::Software,
-        Protection::Tpm => KeyProtection::Tpm,
+        let (signer, message) = (Arc::clone(&self.signer), message.to_vec());
+        let sign = move || signer.sign(&message).map_err(signer_error);
+        self.providers.at_leisure(self.protection, sign).await
     }
 }
 
@@ -110,34 +119,32 @@ fn id_of(key: &KeyRef) -> Result<KeyId, KeyError> {
         .ok_or_else(|| KeyError::Lost("its name is not one of this keystore".to_owned()))
 }
 
-/// A key file that is gone or was changed stays so; what keeps it from being read can be mended.
+fn signer_error(error: SignerError) -> KeyError {
+    let text = error.to_string();
+    match error {
+        SignerError::KeyLost => KeyError::Lost(text),
+        SignerError::Unavailable(why) => KeyError::Unavailable(why),
+        SignerError::PinRequired | SignerError::PinRefused(_) => KeyError::PinRequired(text),
+    }
+}
+
+/// Whose move it is. A key file that is gone or was changed stays so, and so does a device that is
+/// another one; a device that does not answer may do so later; everything else has to be mended.
 fn key_error(error: KeyStoreError) -> KeyError {
+    let text = error.to_string();
     match error {
         KeyStoreError::NotFound(_) | KeyStoreError::Damaged { .. } | KeyStoreError::Lost(_) => {
-            KeyError::Lost(error.to_string())
+            KeyError::Lost(text)
         }
-        other => KeyError::Unavailable(other.to_string()),
+        KeyStoreError::Unavailable(_) | KeyStoreError::LockedOut(_) => KeyError::Unavailable(text),
+        KeyStoreError::PinRequired | KeyStoreError::WrongPin { .. } => KeyError::PinRequired(text),
+        _ => KeyError::Refused(text),
     }
 }
 
-/// Wraps the vault's data key by the same device's key.
-pub(crate) struct DeviceWrap(pub(crate) Arc<dyn KeyStore>);
-
-impl KeyWrap for DeviceWrap {
-    fn wrap(&self, key: &[u8], context: &[u8]) -> Result<Vec<u8>, WrapError> {
-        self.0.seal(key, context).map_err(wrap_error)
-    }
-
-    fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
-        self.0.unseal(wrapped, context).map_err(wrap_error)
-    }
-}
-
-/// Nothing but a device that is another one loses a data key: a file can be put back.
-fn wrap_error(error: KeyStoreError) -> WrapError {
-    match error {
-        KeyStoreError::Lost(_) => WrapError::Lost(error.to_string()),
-        other => WrapError::Unavailable(other.to_string()),
+impl From<Ended> for KeyError {
+    fn from(ended: Ended) -> Self {
+        key_error(ended.into())
     }
 }
 
@@ -150,8 +157,9 @@ mod tests {
 
     fn keys() -> (tempfile::TempDir, DeviceKeys) {
         let dir = tempfile::tempdir().unwrap();
-        let store = SoftwareKeyStore::open(&dir.path().join("keys")).unwrap();
-        (dir, DeviceKeys::new(Arc::new(store)))
+        let store = Arc::new(SoftwareKeyStore::open(&dir.path().join("keys")).unwrap());
+        let providers = Providers::new(store, None, KeyProtection::Software);
+        (dir, DeviceKeys::new(Arc::new(providers)))
     }
 
     #[tokio::test]

@@ -7,61 +7,62 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use keyward_client::binding::KeyProtection;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
-use keyward_client::ports::{BrokerStatus, Change, Ports, Record, RecordStore, StoreError};
-use keyward_client::{Engine, Settings};
-use keyward_config::{Config, ConfigError, Form, KeyProtectionChoice, Places};
-use keyward_keystore::{KeyStore, KeyStoreError, SoftwareKeyStore, tpm};
-use keyward_store::{FileCounter, KeyProvider, Rollback, StateFolder, Vault};
+use keyward_client::ports::BrokerStatus;
+use keyward_config::{Config, ConfigError, Form};
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::Options;
-use crate::authorities;
-use crate::device_keys::{DeviceKeys, DeviceWrap, protection_of};
-use crate::engine_ports::{KernelRandom, SystemClock};
-use crate::requirements::Requirements;
+use crate::opening::{self, Open};
 
 /// How long a failure is every request's answer before opening is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How long serving waits for what is opened. Usually that takes milliseconds; a TPM that does not
+/// answer keeps nobody from being told so.
+const AT_START: Duration = Duration::from_secs(1);
+
+/// How long a request waits for what is opened.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything that is held, or why it is not.
 pub(crate) struct Holdings {
     options: Options,
     held: RwLock<Held>,
-    /// When opening was tried last; locked while it is.
-    tried: Mutex<Instant>,
+    attempt: Mutex<Attempt>,
     /// Every vault that is opened keeps a sender until it is closed.
     in_use: watch::Sender<()>,
 }
 
-type Held = Result<Arc<Open>, AcquireTokenError>;
+pub(crate) type Held = Result<Arc<Open>, AcquireTokenError>;
 
-/// Everything that is held.
-pub(crate) struct Open {
-    pub(crate) engine: Engine,
-    pub(crate) requirements: Requirements,
-    pub(crate) key_protection: KeyProtection,
-    pub(crate) keys: Arc<dyn KeyStore>,
-    /// The configuration in force. Only a restart puts another one in its place.
-    config: Config,
+/// The attempt to open everything that is under way, or was the last.
+struct Attempt {
+    running: Option<JoinHandle<Held>>,
+    ended: Instant,
 }
 
 impl Holdings {
-    /// Opens everything there is to open. Failing is not an error here.
+    /// Opens everything there is to open. Failing is not an error here, and taking long neither.
     pub(crate) async fn open(options: Options, config: Result<Config, ConfigError>) -> Self {
         let (in_use, _) = watch::channel(());
-        let held = open(&options, config, &in_use).await;
-        if let Err(error) = &held {
+        let first = tokio::spawn(opening::open(options.clone(), config, in_use.clone()));
+        let holdings = Self {
+            options,
+            held: RwLock::new(Err(slow())),
+            attempt: Mutex::new(Attempt {
+                running: Some(first),
+                ended: Instant::now(),
+            }),
+            in_use,
+        };
+        let opened = timeout(AT_START, holdings.opened()).await;
+        if let Err(error) = opened.unwrap_or_else(|_| holdings.peek()) {
             tracing::error!(%error, "cannot serve requests yet; every one is told so");
         }
-        Self {
-            options,
-            held: RwLock::new(held),
-            tried: Mutex::new(Instant::now()),
-            in_use,
-        }
+        holdings
     }
 
     /// What is held.
@@ -72,7 +73,9 @@ impl Holdings {
     pub(crate) async fn get(&self) -> Held {
         match self.peek() {
             Ok(open) => Ok(open),
-            Err(error) => self.retry(error).await,
+            Err(_) => timeout(PATIENCE, self.opened())
+                .await
+                .unwrap_or_else(|_| Err(slow())),
         }
     }
 
@@ -81,10 +84,8 @@ impl Holdings {
         match self.get().await {
             Ok(open) => {
                 let mut status = open.engine.status();
-                status
-                    .problems
-                    .extend(open.config.warnings().iter().cloned());
-                status.outdated = self.outdated(&open.config);
+                status.problems.extend(open.remarks().await);
+                status.outdated = self.outdated(open.config());
                 status
             }
             Err(error) => BrokerStatus {
@@ -148,103 +149,56 @@ impl Holdings {
         held.clone()
     }
 
-    async fn retry(&self, error: AcquireTokenError) -> Held {
-        let mut tried = self.tried.lock().await;
-        if tried.elapsed() < RETRY {
+    /// Waits for what is being opened; tries again, if the last time is long enough ago. Giving up
+    /// waiting does not end the attempt.
+    async fn opened(&self) -> Held {
+        let mut attempt = self.attempt.lock().await;
+        let Attempt { running, ended } = &mut *attempt;
+        let task = match running {
+            Some(task) => task,
             // Whoever had the lock before us may have succeeded.
-            return self.peek().map_err(|_| error);
-        }
-        let config = keyward_config::load(&self.options.environment, self.options.permit);
-        let held = open(&self.options, config, &self.in_use).await;
-        *tried = Instant::now();
-        if held.is_ok() {
-            tracing::info!("what kept requests from being served is mended");
-        }
-        let mut current = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        current.clone_from(&held);
+            None if ended.elapsed() < RETRY || self.peek().is_ok() => return self.peek(),
+            None => {
+                let environment = &self.options.environment;
+                let config = keyward_config::load(environment, self.options.permit);
+                let again = opening::open(self.options.clone(), config, self.in_use.clone());
+                running.insert(tokio::spawn(again))
+            }
+        };
+        let held = task.await.unwrap_or_else(|_| Err(panicked()));
+        *running = None;
+        *ended = Instant::now();
+        self.held
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&held);
         held
     }
 }
 
-async fn open(
-    options: &Options,
-    config: Result<Config, ConfigError>,
-    in_use: &watch::Sender<()>,
-) -> Held {
-    let config = config.map_err(|error| incorrect(&error))?;
-    let places = Places::find(&options.environment).map_err(|error| incorrect(&error))?;
-    let storage = |e: KeyStoreError| AcquireTokenError::new(ErrorKind::Storage, e.to_string());
-    let keys: Arc<dyn KeyStore> = match config.key_protection.value {
-        KeyProtectionChoice::Tpm => {
-            tpm::open(&places.keys_dir(), Some(&config.tpm.tcti.value)).map_err(storage)?
+impl Drop for Holdings {
+    fn drop(&mut self) {
+        // Whoever would have been served is gone.
+        if let Some(running) = &self.attempt.get_mut().running {
+            running.abort();
         }
-        KeyProtectionChoice::Software | KeyProtectionChoice::TpmOrSoftware => {
-            Arc::new(SoftwareKeyStore::open(&places.keys_dir()).map_err(storage)?)
-        }
-    };
-    let folder = StateFolder::single(&places.state_dir.value);
-    let provider = KeyProvider {
-        protection: protection_of(&*keys),
-        wrap: Box::new(DeviceWrap(Arc::clone(&keys))),
-        rollback: Rollback::BestEffort(Box::new(FileCounter::beside(folder.path()))),
-    };
-    let vault = Vault::open(&folder, vec![provider])?;
-    let authorities = authorities::rules(&config, options.permit)?;
-    let key_protection = protection_of(&*keys);
-    let ports = Ports {
-        http: Arc::new(keyward_http::Client::new()),
-        records: Arc::new(Kept {
-            vault,
-            _in_use: in_use.clone(),
-        }),
-        keys: Arc::new(DeviceKeys::new(Arc::clone(&keys))),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(KernelRandom),
-    };
-    let settings = Settings {
-        authorities: authorities.clone(),
-        interactive_deadline: config.interactive_deadline.value,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        form: options.environment.form().to_string(),
-    };
-    let engine = Engine::new(ports, settings);
-    engine.open().await?;
-    Ok(Arc::new(Open {
-        engine,
-        requirements: Requirements::new(&config, authorities),
-        key_protection,
-        keys,
-        config,
-    }))
-}
-
-/// An open vault that shows when it is closed.
-struct Kept {
-    vault: Vault,
-    /// Dropped after the vault.
-    _in_use: watch::Sender<()>,
-}
-
-#[async_trait]
-impl RecordStore for Kept {
-    async fn load(
-        &self,
-        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
-    ) -> Result<(), StoreError> {
-        self.vault.load(each).await
-    }
-
-    async fn end_epoch(&self) -> Result<(), StoreError> {
-        self.vault.end_epoch().await
-    }
-
-    async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.vault.apply(changes).await
     }
 }
 
-fn incorrect(error: &dyn std::error::Error) -> AcquireTokenError {
-    AcquireTokenError::new(ErrorKind::IncorrectConfiguration, error.to_string())
+/// What holds the keys takes its time.
+fn slow() -> AcquireTokenError {
+    AcquireTokenError::new(
+        ErrorKind::KeyUnavailable,
+        "keys and vault are still being opened: the TPM does not answer; the same request may \
+         succeed later, and keyward doctor says more",
+    )
+}
+
+fn panicked() -> AcquireTokenError {
+    AcquireTokenError::new(
+        ErrorKind::Unexpected,
+        "opening keys and vault panicked; this is a bug, please report it",
+    )
 }
 
 #[cfg(test)]
@@ -297,7 +251,7 @@ mod tests {
         std::fs::write(&config, "").unwrap();
         let again = holdings.get().await.err().unwrap();
         assert_eq!(again.message(), error.message());
-        *holdings.tried.lock().await -= RETRY;
+        holdings.attempt.lock().await.ended -= RETRY;
         holdings.get().await.unwrap();
         assert_eq!(holdings.status().await.problems, [""; 0]);
     }

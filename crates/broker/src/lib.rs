@@ -9,17 +9,22 @@
 
 mod args;
 mod authorities;
+mod decision;
 mod device_keys;
+mod durable;
 mod engine_ports;
 mod holdings;
 mod log;
 mod manage;
+mod opening;
 mod outcome;
 mod process;
+mod providers;
 mod requirements;
 mod run;
 mod service;
 mod socket;
+mod vault_keys;
 
 pub use args::Options;
 pub use run::{StartupError, main, run};

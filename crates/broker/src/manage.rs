@@ -6,9 +6,9 @@ use keyward_client::error::AcquireTokenError;
 use keyward_client::manage::{DeviceDescription, DeviceReport, ManageAnswer, ManageRequest};
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::unmanageable;
-use keyward_keystore::Device;
+use keyward_keystore::{Device, KeyStoreError};
 
-use crate::holdings::Open;
+use crate::opening::Open;
 use crate::outcome::Outcome;
 
 impl Outcome for ManageAnswer {}
@@ -22,24 +22,31 @@ impl Open {
     ) -> Result<ManageAnswer, AcquireTokenError> {
         let _ = agent;
         match request {
-            ManageRequest::Device => Ok(ManageAnswer::Device(self.device())),
+            ManageRequest::Device => Ok(ManageAnswer::Device(self.device().await)),
             // A newer request than this version knows.
             _ => Err(unmanageable()),
         }
     }
 
     /// What holds the keys, and what is bound to which of them.
-    fn device(&self) -> DeviceReport {
-        let mut problems = Vec::new();
-        let mut told = |error: keyward_keystore::KeyStoreError| problems.push(error.to_string());
-        let device = self.keys.device().map_err(&mut told).ok();
-        let keys = self.keys.keys().map_err(&mut told).unwrap_or_default();
-        let mut keys: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    async fn device(&self) -> DeviceReport {
+        let mut problems = self.remarks_about_keys().await;
+        let mut told = |error: KeyStoreError| problems.push(error.to_string());
+        let choice = self.providers.choice();
+        let device = self.providers.ask(choice, |store| store.device()).await;
+        let device = device.map_err(&mut told).ok();
+        let mut keys = Vec::new();
+        for protection in self.providers.all() {
+            match self.providers.ask(protection, |store| store.keys()).await {
+                Ok(held) => keys.extend(held.iter().map(|key| key.as_str().to_owned())),
+                Err(error) => told(error),
+            }
+        }
         keys.sort();
         DeviceReport {
-            key_protection: self.key_protection,
+            key_protection: choice,
             device: device.map(described),
-            decision: None,
+            decision: Some(self.decided().report()),
             keys,
             accounts: self.engine.bound_accounts(),
             problems,

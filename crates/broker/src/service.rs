@@ -14,7 +14,8 @@ use keyward_client::ports::{BrokerStatus, SignOutRequest};
 use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use keyward_client::result::AuthenticationResult;
 
-use crate::holdings::{Holdings, Open};
+use crate::holdings::Holdings;
+use crate::opening::Open;
 use crate::outcome::{self, Call};
 
 /// The broker, as its server sees it.
@@ -55,7 +56,7 @@ impl Service {
         let open = self.holdings.peek().ok()?;
         let requirements = &open.requirements;
         requirements
-            .admit(&request.token, open.key_protection)
+            .admit(&request.token, open.providers.choice())
             .ok()?;
         let result = open.engine.at_hand(request)?;
         requirements.check(&result).ok()?;
@@ -83,7 +84,7 @@ impl BrokerService for Service {
         let work = async {
             let open = self.admitted(caller).await?;
             open.requirements
-                .admit(&request.token, open.key_protection)?;
+                .admit(&request.token, open.providers.choice())?;
             let result = open.engine.silent(request).await?;
             open.requirements.check(&result)?;
             Ok(result)
@@ -102,7 +103,7 @@ impl BrokerService for Service {
         let work = async {
             let open = self.admitted(caller).await?;
             open.requirements
-                .admit(&request.token, open.key_protection)?;
+                .admit(&request.token, open.providers.choice())?;
             let result = open.engine.interactive(request, agent).await?;
             open.requirements.check(&result)?;
             Ok(result)

@@ -39,10 +39,18 @@ impl Edit {
         matches!(self, Self::Put(Entity::RefreshToken(_)))
     }
 
-    /// The same change for the vault, sealed by this device key.
-    pub fn to_change(&self, protection: KeyProtection) -> Change {
+    /// The same change for the vault. Tokens are sealed by the device that holds their key, so that
+    /// one that is away takes no others with it; everything else by the one new keys are made in.
+    pub fn to_change(&self, new_keys: KeyProtection) -> Change {
         match self {
-            Self::Put(entity) => Change::Put(format::encode(entity, protection)),
+            Self::Put(entity) => {
+                let protection = match entity {
+                    Entity::RefreshToken(token) => token.key_protection,
+                    Entity::AccessToken(token) => token.key_protection,
+                    _ => new_keys,
+                };
+                Change::Put(format::encode(entity, protection))
+            }
             Self::Delete(key) => Change::Delete(key.clone()),
         }
     }

@@ -194,6 +194,8 @@ error_table! {
     Storage => "Storage", 0, 18, "platform_broker_error", false;
     /// The binding key is gone.
     KeyNotFound => "KeyNotFound", 18, 19, "platform_broker_error", false;
+    /// The device that holds the binding key does not answer now.
+    KeyUnavailable => "KeyUnavailable", 5, 23, "server_unavailable", true;
     /// There is no broker, or it does not answer.
     BrokerUnavailable => "BrokerUnavailable", 20, 20, "platform_broker_error", true;
     /// The broker has too much to do for this caller.

@@ -40,7 +40,9 @@ impl From<KeyError> for AcquireTokenError {
     fn from(error: KeyError) -> Self {
         let kind = match error {
             KeyError::Lost(_) => ErrorKind::KeyNotFound,
-            KeyError::Unavailable(_) => ErrorKind::Storage,
+            KeyError::Unavailable(_) => ErrorKind::KeyUnavailable,
+            KeyError::Refused(_) => ErrorKind::Storage,
+            KeyError::PinRequired(_) => ErrorKind::InteractionRequired,
         };
         Self::new(kind, error.to_string())
     }

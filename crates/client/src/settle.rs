@@ -31,6 +31,8 @@ const UNSTATED_LIFETIME: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct OpenKey {
     pub(crate) name: KeyRef,
+    /// Where it lives.
+    pub(crate) protection: KeyProtection,
     pub(crate) key: Arc<dyn BindingKey>,
 }
 
@@ -78,8 +80,16 @@ impl Shared {
     /// Opens a key.
     pub(crate) async fn open_key(&self, name: &KeyRef) -> Result<OpenKey, KeyError> {
         let key = self.ports.keys.open(name).await?;
-        let name = name.clone();
-        Ok(OpenKey { name, key })
+        Ok(OpenKey {
+            name: name.clone(),
+            protection: self.ports.keys.protection_of(name),
+            key,
+        })
+    }
+
+    /// Where what is bound to a key lives: there where the key does, or where new ones are made.
+    pub(crate) fn key_protection(&self, key: Option<&OpenKey>) -> KeyProtection {
+        key.map_or_else(|| self.ports.keys.protection(), |key| key.protection)
     }
 
     /// Makes a key.

@@ -67,7 +67,7 @@ impl Shared {
             identity,
             issued,
             asked_at,
-            key_protection: self.ports.keys.protection(),
+            key_protection: self.key_protection(signed_in.key.as_ref()),
         };
         let kept = self.entered(&entry, &id_token, response).await?;
         if let Some(key) = fresh_key.filter(|_| kept.refers_to_key()) {

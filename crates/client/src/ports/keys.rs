@@ -16,6 +16,9 @@ pub trait BindingKeys: Send + Sync {
     /// Where new keys live.
     fn protection(&self) -> KeyProtection;
 
+    /// Where this key lives.
+    fn protection_of(&self, key: &KeyRef) -> KeyProtection;
+
     /// Makes a key. It is durable when this returns.
     async fn create(&self) -> Result<KeyRef, KeyError>;
 
@@ -69,7 +72,13 @@ pub enum KeyError {
     /// It is gone for good: deleted, TPM cleared or replaced, other device.
     #[error("the binding key is lost: {0}")]
     Lost(String),
-    /// It cannot be used now.
-    #[error("the binding key cannot be used: {0}")]
+    /// It cannot be used now: what holds it does not answer, or is busy. It may later.
+    #[error("the binding key cannot be used now: {0}")]
     Unavailable(String),
+    /// It cannot be used until somebody has mended something.
+    #[error("the binding key cannot be used: {0}")]
+    Refused(String),
+    /// It wants its PIN, which only the person knows.
+    #[error("the binding key wants its PIN: {0}")]
+    PinRequired(String),
 }

@@ -6,6 +6,7 @@ use keyward_oauth::id_token::IdToken;
 
 use super::{Redeemed, Setback};
 use crate::authority_metadata::Known;
+use crate::binding::KeyProtection;
 use crate::cache::entity::{AccessTokenEntity, Account, Entity, RefreshTokenEntity};
 use crate::cache::lookup::{Hit, Redeemable};
 use crate::cache::update::Answer;
@@ -151,7 +152,14 @@ impl Redeemed {
         };
         next.binding = binding;
         next.key = key.cloned();
+        next.key_protection = self.key_protection();
         self.successor = Some(Arc::new(next));
+    }
+
+    /// Where the key of the grant lives.
+    fn key_protection(&self) -> KeyProtection {
+        let key = self.key.as_ref().map(|key| key.protection);
+        key.unwrap_or(self.current.key_protection)
     }
 
     fn access_token(&self, silent: &Silent, issued: TokenType) -> Arc<AccessTokenEntity> {
@@ -162,7 +170,7 @@ impl Redeemed {
             target,
             key: self.key.as_ref().map(|key| key.name.clone()),
             binding: binding(Some(issued), self.binding),
-            key_protection: self.current.key_protection,
+            key_protection: self.key_protection(),
             asked_at: self.asked_at,
             sent: self.sent.clone(),
         };

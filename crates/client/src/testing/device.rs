@@ -164,6 +164,8 @@ pub struct Keys {
     pub held: Mutex<HashMap<KeyRef, Arc<SoftKey>>>,
     made: AtomicUsize,
     pub unavailable: AtomicBool,
+    /// Whether new keys are made in a TPM.
+    pub in_tpm: AtomicBool,
 }
 
 impl Keys {
@@ -180,12 +182,25 @@ impl Keys {
 #[async_trait]
 impl BindingKeys for Keys {
     fn protection(&self) -> KeyProtection {
-        KeyProtection::Software
+        match self.in_tpm.load(Ordering::SeqCst) {
+            true => KeyProtection::Tpm,
+            false => KeyProtection::Software,
+        }
+    }
+
+    fn protection_of(&self, key: &KeyRef) -> KeyProtection {
+        match key.as_str().starts_with("tpm-") {
+            true => KeyProtection::Tpm,
+            false => KeyProtection::Software,
+        }
     }
 
     async fn create(&self) -> Result<KeyRef, KeyError> {
         let number = self.made.fetch_add(1, Ordering::SeqCst);
-        let name = KeyRef::new(format!("key-{number}"));
+        let name = KeyRef::new(match self.protection() {
+            KeyProtection::Tpm => format!("tpm-{number}"),
+            KeyProtection::Software => format!("key-{number}"),
+        });
         let key = Arc::new(SoftKey::generate());
         self.held.lock().unwrap().insert(name.clone(), key);
         Ok(name)

@@ -136,7 +136,7 @@ async fn a_key_that_cannot_be_used_now_costs_nothing() {
     world.keys.unavailable.store(true, Ordering::SeqCst);
     assert_eq!(
         world.token("a").await.unwrap_err().kind(),
-        ErrorKind::Storage
+        ErrorKind::KeyUnavailable
     );
     world.keys.unavailable.store(false, Ordering::SeqCst);
     world.token("a").await.unwrap();

@@ -1,0 +1,193 @@
+//! Opening: the decision where keys are made, the providers of keys, the vault, the engine.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::ports::{Change, Clock, Ports, Record, RecordStore, StoreError};
+use keyward_client::{Engine, Settings};
+use keyward_config::{Config, ConfigError, Places};
+use keyward_keystore::tpm::{self, Probe};
+use keyward_store::{StateFolder, Vault};
+use tokio::sync::watch;
+
+use crate::Options;
+use crate::authorities;
+use crate::decision::{Decided, DecisionError};
+use crate::device_keys::DeviceKeys;
+use crate::engine_ports::{KernelRandom, SystemClock};
+use crate::holdings::Held;
+use crate::providers::Providers;
+use crate::requirements::Requirements;
+use crate::vault_keys;
+
+/// For how long it is known what a TPM says that could not be used before.
+const PROBED: Duration = Duration::from_secs(5);
+
+/// How long a status waits for such a TPM.
+const PROBING: Duration = Duration::from_secs(1);
+
+/// Everything that is held.
+pub(crate) struct Open {
+    pub(crate) engine: Engine,
+    pub(crate) requirements: Requirements,
+    pub(crate) providers: Arc<Providers>,
+    decided: RwLock<Decided>,
+    /// What a TPM said last, which is used by nobody yet.
+    probed: Mutex<Option<(Instant, Probe)>>,
+    /// The configuration in force. Only a restart puts another one in its place.
+    config: Config,
+}
+
+/// Opens everything. What waits for a device does so on a thread of its own.
+pub(crate) async fn open(
+    options: Options,
+    config: Result<Config, ConfigError>,
+    in_use: watch::Sender<()>,
+) -> Held {
+    let config = config.map_err(|error| incorrect(&error))?;
+    let places = Places::find(&options.environment).map_err(|error| incorrect(&error))?;
+    let folder = StateFolder::of_this_machine(&places.state_dir.value)?;
+    let path = folder.path().to_owned();
+    let decided = decide(&path, &config).await?;
+    let tcti = &config.tpm.tcti.value;
+    let providers = Providers::open(&path.join("keys"), tcti, decided.choice());
+    let providers = Arc::new(providers.map_err(|error| storage(&error))?);
+    let of_vault = vault_keys::for_vault(&providers, &path, options.permit);
+    let vault = at_leisure(move || Vault::open(&folder, of_vault)).await??;
+    let authorities = authorities::rules(&config, options.permit)?;
+    let ports = Ports {
+        http: Arc::new(keyward_http::Client::new()),
+        records: Arc::new(Kept {
+            vault,
+            _in_use: in_use,
+        }),
+        keys: Arc::new(DeviceKeys::new(Arc::clone(&providers))),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(KernelRandom),
+    };
+    let settings = Settings {
+        authorities: authorities.clone(),
+        interactive_deadline: config.interactive_deadline.value,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        form: options.environment.form().to_string(),
+    };
+    let engine = Engine::new(ports, settings);
+    engine.open().await?;
+    Ok(Arc::new(Open {
+        engine,
+        requirements: Requirements::new(&config, authorities),
+        providers,
+        decided: RwLock::new(decided),
+        probed: Mutex::default(),
+        config,
+    }))
+}
+
+/// Where new keys are made: as it was decided, or is decided now.
+async fn decide(folder: &Path, config: &Config) -> Result<Decided, AcquireTokenError> {
+    let (folder, configured) = (folder.to_owned(), config.key_protection.clone());
+    let tcti = config.tpm.tcti.value.clone();
+    let decided = at_leisure(move || {
+        let probe = || tpm::probe(Some(&tcti));
+        Decided::of(&folder, &configured, probe, SystemClock.now())
+    });
+    decided.await?.map_err(AcquireTokenError::from)
+}
+
+/// Does what may wait for a device on a thread that may.
+async fn at_leisure<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AcquireTokenError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let message = "opening keys and vault panicked; this is a bug, please report it";
+        AcquireTokenError::new(ErrorKind::Unexpected, message)
+    })
+}
+
+impl Open {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where new keys are made, and why.
+    pub(crate) fn decided(&self) -> Decided {
+        let decided = self.decided.read();
+        decided.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a person should know beside what the engine says.
+    pub(crate) async fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.config.warnings().to_vec();
+        remarks.extend(self.remarks_about_keys().await);
+        remarks
+    }
+
+    /// The same, about keys alone.
+    pub(crate) async fn remarks_about_keys(&self) -> Vec<String> {
+        let decided = self.decided();
+        let probe = if decided.would_rather_have_a_tpm() {
+            self.probe().await
+        } else {
+            None
+        };
+        decided.remarks(probe.as_ref())
+    }
+
+    /// What the TPM that was not chosen says now. `None`: it takes its time.
+    async fn probe(&self) -> Option<Probe> {
+        let last = || self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, probe)) = &*last()
+            && at.elapsed() < PROBED
+        {
+            return Some(probe.clone());
+        }
+        let tcti = self.config.tpm.tcti.value.clone();
+        let probe = at_leisure(move || tpm::probe(Some(&tcti)));
+        let probe = tokio::time::timeout(PROBING, probe).await.ok()?.ok()?;
+        *last() = Some((Instant::now(), probe.clone()));
+        Some(probe)
+    }
+}
+
+/// An open vault that shows when it is closed.
+struct Kept {
+    vault: Vault,
+    /// Dropped after the vault.
+    _in_use: watch::Sender<()>,
+}
+
+#[async_trait]
+impl RecordStore for Kept {
+    async fn load(
+        &self,
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
+    ) -> Result<(), StoreError> {
+        self.vault.load(each).await
+    }
+
+    async fn end_epoch(&self) -> Result<(), StoreError> {
+        self.vault.end_epoch().await
+    }
+
+    async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.vault.apply(changes).await
+    }
+}
+
+fn incorrect(error: &dyn std::error::Error) -> AcquireTokenError {
+    AcquireTokenError::new(ErrorKind::IncorrectConfiguration, error.to_string())
+}
+
+fn storage(error: &dyn std::error::Error) -> AcquireTokenError {
+    AcquireTokenError::new(ErrorKind::Storage, error.to_string())
+}
+
+impl From<DecisionError> for AcquireTokenError {
+    fn from(error: DecisionError) -> Self {
+        storage(&error)
+    }
+}
