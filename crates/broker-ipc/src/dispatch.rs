@@ -34,6 +34,12 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// The objects here, each with its introspection data.
     fn objects(&self) -> &'static [(&'static str, &'static str)];
 
+    /// Whether the calls that came before the connection ended are still to be answered: it was
+    /// ended at this end, for reading only.
+    fn finishes(&self) -> bool {
+        false
+    }
+
     /// How many calls may be worked on, or wait for the peer to read their replies, before nothing
     /// more is read. More than the limit of requests, so that there is room to refuse and cancel.
     fn capacity(&self) -> usize;
@@ -119,12 +125,13 @@ pub(crate) async fn run<H: Handler>(mut incoming: MessageStream, handler: Arc<H>
                 },
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a connection ended");
-                    return;
+                    break;
                 }
-                None => return,
+                None => break,
             }
         }
     }
+    while handler.finishes() && in_flight.next().await.is_some() {}
 }
 
 /// Answers one call, whatever happens.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
 use zbus::{Guid, MessageStream};
@@ -23,6 +24,14 @@ const OF_CALLERS: usize = 2048;
 /// How much is read at once of our own connections: answers with tokens, or what a bus brings from
 /// everybody on it.
 const OF_US: usize = 8192;
+
+/// The file that is locked as long as a broker is behind its socket. A service manager may listen on
+/// the socket at all times, so being able to connect does not say as much.
+pub fn lock_of(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
 
 /// Lets the process at the other end in, which is of user `uid`.
 pub(crate) async fn accept(mut stream: UnixStream, uid: u32) -> io::Result<MessageStream> {

@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 
 mod encoded;
 mod files;
+mod links;
 mod look;
 mod lookup;
 mod pinned;
 mod process;
 
 pub(crate) use encoded::Encoded;
+pub use links::Links;
 pub use lookup::Lookup;
 pub use pinned::Pinned;
 

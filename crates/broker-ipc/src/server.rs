@@ -19,23 +19,26 @@ use tokio::task::JoinSet;
 use zbus::message::Message;
 use zbus::{Connection, MessageStream};
 
-use keyward_client::error::{AcquireTokenError, ErrorKind};
+use keyward_client::error::AcquireTokenError;
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::agent::remote::RemoteAgent;
-use crate::agent::{AgentScope, OwnConsent};
+use crate::agent::AgentScope;
 use crate::broker1::{self, Envelope, Job, Method};
 use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::InFlight;
 use crate::link;
 use crate::names::keyward::PATH;
-use crate::program::{Encoded, Lookup, Pinned};
+use crate::program::{Encoded, Pinned};
+use crate::quiet::Quiet;
 use crate::service::{BrokerService, Caller, Via};
 use crate::share::{Seat, Shares};
 use crate::wire::WireError;
 use crate::wire::dict::Entries;
 
 pub use crate::in_flight::Limits;
+pub use crate::program::Lookup;
+pub use crate::quiet::Idle;
 
 /// How long a new connection may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -60,10 +63,36 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future,
 ) -> io::Result<()> {
-    serve_with(listener, service, limits, Lookup::here(), shutdown).await
+    let terms = Terms {
+        limits,
+        ..Terms::default()
+    };
+    serve_with(listener, service, terms, shutdown)
+        .await
+        .map(drop)
 }
 
-/// [`serve`], with callers' programs looked up elsewhere than here.
+/// How callers are served.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// How much they may ask for at once.
+    pub limits: Limits,
+    /// Where their programs are looked up.
+    pub lookup: Lookup,
+    /// When to end because nobody asks. `None`: never.
+    pub idle: Option<Idle>,
+}
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to: what was asked for is given up.
+    Told,
+    /// Nobody has asked for a while: whoever asked in the last moment has their answer.
+    Idle,
+}
+
+/// [`serve`], on these terms.
 ///
 /// # Errors
 ///
@@ -71,15 +100,20 @@ pub async fn serve(
 pub async fn serve_with(
     listener: UnixListener,
     service: Arc<dyn BrokerService>,
-    limits: Limits,
-    lookup: Lookup,
+    terms: Terms,
     shutdown: impl Future,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
+    let Terms {
+        limits,
+        lookup,
+        idle,
+    } = terms;
     let server = Arc::new(Server {
         shares: Shares::new(limits),
         service,
         limits,
         lookup,
+        quiet: Quiet::new(),
         next: AtomicU64::new(0),
     });
     let most = limits.connections.saturating_mul(USERS_AT_ONCE);
@@ -88,6 +122,19 @@ pub async fn serve_with(
     loop {
         tokio::select! {
             _ = &mut shutdown => break,
+            () = server.quiet.ended(idle) => {
+                if idle.is_none_or(|idle| !idle.socket_stays) {
+                    // Refused from now on, so that callers start the next broker.
+                    let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Read);
+                }
+                drop(listener);
+                let answered = async { while connections.join_next().await.is_some() {} };
+                tokio::select! {
+                    _ = &mut shutdown => {}
+                    () = answered => return Ok(Ended::Idle),
+                }
+                break;
+            }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < most => match server.admit(&stream) {
@@ -106,7 +153,7 @@ pub async fn serve_with(
         }
     }
     connections.shutdown().await;
-    Ok(())
+    Ok(Ended::Told)
 }
 
 fn is_fatal(error: &io::Error) -> bool {
@@ -122,12 +169,14 @@ struct Server {
     limits: Limits,
     lookup: Lookup,
     shares: Shares,
+    quiet: Arc<Quiet>,
     next: AtomicU64,
 }
 
 impl Server {
     /// Serves one connection until it ends.
     async fn connection(self: Arc<Self>, stream: UnixStream, end: OtherEnd, seat: Seat) {
+        let _connected = self.quiet.connection(&stream);
         // Boxed, so that what it needed is not kept with the connection.
         let accepting = Box::pin(link::accept(stream, end.caller.uid));
         let accepted = tokio::time::timeout(HANDSHAKE, accepting).await;
@@ -242,13 +291,16 @@ impl Peer {
             Method::Version => return broker1::version(call),
             _ => {}
         }
-        let peer = self.end.known(&self.server.lookup).await;
+        let peer = match method {
+            Method::OfferUserAgent => &self.end.caller,
+            _ => self.end.known(&self.server.lookup).await,
+        };
         let envelope = match Envelope::open(method, call, peer, &self.programs) {
             Ok(envelope) => envelope,
             Err(error) => return call.fail(&error.in_request()),
         };
         let Some(request) = envelope.request else {
-            return match self.offer(envelope.offered_for.as_deref(), peer) {
+            return match self.offer(envelope.offered_for.as_deref()) {
                 Ok(()) => call.reply(&Entries::new()),
                 Err(error) => call.fail(&error),
             };
@@ -279,7 +331,7 @@ impl Peer {
             .unwrap_or_else(|| Arc::new(NoAgent))
     }
 
-    fn offer(&self, scope: Option<&str>, peer: &Caller) -> Result<(), AcquireTokenError> {
+    fn offer(&self, scope: Option<&str>) -> Result<(), AcquireTokenError> {
         let scope = scope
             .ok_or(WireError::Missing("for"))
             .and_then(|text| {
@@ -288,26 +340,12 @@ impl Peer {
             })
             .map_err(|error| error.in_request())?;
         let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
-        let sandboxed = peer.program.sandbox.is_some();
         let own: Arc<dyn UserAgent> = match scope {
-            AgentScope::Everyone if sandboxed => {
-                return Err(AcquireTokenError::new(
-                    ErrorKind::NotSupported,
-                    "a sandboxed program shows sign-ins of its own only",
-                ));
-            }
             AgentScope::Everyone => {
                 self.seat.agents().offer(self.number, Arc::clone(&agent));
                 agent
             }
-            AgentScope::OwnRequests => self.seat.agents().own(
-                agent,
-                if sandboxed {
-                    OwnConsent::LeavesToOthers
-                } else {
-                    OwnConsent::Asks
-                },
-            ),
+            AgentScope::OwnRequests => self.seat.agents().own(agent),
         };
         *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         Ok(())
@@ -316,7 +354,15 @@ impl Peer {
 
 impl Handler for Peer {
     fn call(self: Arc<Self>, call: Call) -> BoxFuture<'static, zbus::Result<Message>> {
-        Box::pin(async move { self.answer(&call).await })
+        let asking = self.server.quiet.call();
+        Box::pin(async move {
+            let _asking = asking;
+            self.answer(&call).await
+        })
+    }
+
+    fn finishes(&self) -> bool {
+        self.server.quiet.is_ending()
     }
 
     fn objects(&self) -> &'static [(&'static str, &'static str)] {

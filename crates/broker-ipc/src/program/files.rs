@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::FileIdentity;
+use super::{FileIdentity, Links};
 
 /// More than any file that is read here has.
 const LARGEST: u64 = 64 * 1024;
@@ -15,38 +16,53 @@ const LARGEST: u64 = 64 * 1024;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// A folder below which files are read.
-pub(super) struct Folder(OwnedFd);
+pub(super) struct Folder {
+    handle: Arc<OwnedFd>,
+    links: Links,
+}
 
 impl Folder {
-    pub(super) fn of_process(pid: u32) -> Result<Self, Errno> {
+    pub(super) fn of_process(pid: u32, links: &Links) -> Result<Self, Errno> {
+        Self::open(CWD, &format!("/proc/{pid}"), links)
+    }
+
+    /// The same for another process.
+    pub(super) fn of_other(&self, pid: u32) -> Result<Self, Errno> {
+        Self::of_process(pid, &self.links)
+    }
+
+    fn open(folder: impl AsFd, name: &str, links: &Links) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(CWD, format!("/proc/{pid}"), flags, Mode::empty()).map(Self)
+        let handle = openat(folder, name, flags, Mode::empty())?;
+        Ok(Self {
+            handle: Arc::new(handle),
+            links: links.clone(),
+        })
     }
 
     /// The folder a link of the kernel's leads to.
     pub(super) fn folder(&self, name: &str) -> Result<Self, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(&self.0, name, flags, Mode::empty()).map(Self)
+        Self::open(&self.handle, name, &self.links)
     }
 
     /// The owner of the folder itself.
     pub(super) fn owner(&self) -> Result<u32, Errno> {
-        fstat(&self.0).map(|stat| stat.st_uid)
+        fstat(&self.handle).map(|stat| stat.st_uid)
     }
 
     /// Where a link leads.
     pub(super) fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
-        readlinkat(&self.0, name, Vec::new()).map(std::ffi::CString::into_bytes)
+        self.links.read(&self.handle, name)
     }
 
     /// The file a link leads to.
     pub(super) fn stat(&self, name: &str) -> Result<Stat, Errno> {
-        statat(&self.0, name, AtFlags::empty())
+        self.links.stat(&self.handle, name)
     }
 
     /// The beginning of a file of text, if it is a file and no link to one.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        read(&self.0, name)
+        read(&self.handle, name)
     }
 }
 

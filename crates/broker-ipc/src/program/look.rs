@@ -11,9 +11,10 @@ use rustix::process::geteuid;
 
 use super::files::{Folder, file_at, identity, same_file};
 use super::process::{
-    flatpak_id, is_in_nested_pid_namespace, parent_of, snap_of_cgroup, snap_of_label,
+    flatpak_id, flatpak_of_cgroup, is_in_nested_pid_namespace, parent_of, snap_of_cgroup,
+    snap_of_label,
 };
-use super::{Executable, Facts, Parent, Pinned, Program, Sandbox};
+use super::{Executable, Facts, Links, Parent, Pinned, Program, Sandbox};
 
 /// The longest name for a process that is shown; the kernel keeps 15 bytes.
 const LONGEST_NAME: usize = 64;
@@ -21,16 +22,16 @@ const LONGEST_NAME: usize = 64;
 const DELETED: &str = " (deleted)";
 
 /// The program of a process. Whatever cannot be found out is not known.
-pub(super) fn look(pinned: &Pinned) -> Program {
-    let facts = facts(pinned);
+pub(super) fn look(pinned: &Pinned, links: &Links) -> Program {
+    let facts = facts(pinned, links);
     if pinned.is_alive() {
         return Program::of(facts);
     }
     Program::unknown_because("it ended before anybody could look")
 }
 
-fn facts(pinned: &Pinned) -> Facts {
-    let process = match Folder::of_process(pinned.pid) {
+fn facts(pinned: &Pinned, links: &Links) -> Facts {
+    let process = match Folder::of_process(pinned.pid, links) {
         Ok(process) => process,
         Err(errno) => return Program::unknown_because(why_not(errno, pinned)).facts,
     };
@@ -88,7 +89,7 @@ fn executable(process: &Folder) -> Result<Executable, Unknown> {
 /// Whether a process sees the same file systems as we do. For the executable of a program that was
 /// updated or removed while it runs.
 fn has_our_file_systems(process: &Folder) -> bool {
-    let ours = Folder::of_process(std::process::id());
+    let ours = process.of_other(std::process::id());
     let ours = ours.and_then(|ours| ours.link("ns/mnt")).ok();
     ours.is_some() && ours == process.link("ns/mnt").ok()
 }
@@ -102,12 +103,18 @@ fn sandbox(process: &Folder, executable_known: bool) -> Option<Sandbox> {
             flatpak_id(&info).map_or(Sandbox::Container, |id| Sandbox::Flatpak(id.to_owned())),
         );
     }
+    let cgroup = process.text("cgroup");
+    let cgroup = cgroup.as_deref();
+    // There is one, which only must not be read from here (Landlock): its unit has its name, too.
+    if process.stat("root/.flatpak-info").is_ok() {
+        let id = cgroup.and_then(flatpak_of_cgroup);
+        return Some(id.map_or(Sandbox::Container, Sandbox::Flatpak));
+    }
     let label = ["attr/apparmor/current", "attr/current"]
         .iter()
         .find_map(|file| process.text(file));
     let by_label = label.as_deref().and_then(snap_of_label);
-    let cgroup = process.text("cgroup");
-    let by_cgroup = cgroup.as_deref().and_then(snap_of_cgroup);
+    let by_cgroup = cgroup.and_then(snap_of_cgroup);
     if let Some(name) = by_label.or(by_cgroup) {
         return Some(Sandbox::Snap(name.to_owned()));
     }
@@ -121,7 +128,7 @@ fn sandbox(process: &Folder, executable_known: bool) -> Option<Sandbox> {
 
 fn parent(process: &Folder) -> Option<Parent> {
     let parent = parent_of(&process.text("stat")?)?;
-    let parent = Folder::of_process(parent).ok()?;
+    let parent = process.of_other(parent).ok()?;
     let path = parent.link("exe").ok();
     Some(Parent {
         name: name(&parent)?,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::look::look;
-use super::{Pinned, Program};
+use super::{Links, Pinned, Program};
 
 /// How many callers may wait to be looked up.
 const QUEUE: usize = 64;
@@ -28,14 +28,13 @@ impl Lookup {
         Self(None)
     }
 
-    /// Looks on a thread of its own, started now. A process that gives up rights for its other
-    /// threads afterwards (Landlock forbids to look at processes outside of one's own domain)
-    /// keeps this one able to look, and nothing of a caller's making holds up the others.
+    /// Looks on a thread of its own, so that nothing of a caller's making holds up the others, and
+    /// reads links by way of `links`.
     ///
     /// # Errors
     ///
     /// When there can be no thread.
-    pub fn on_a_thread() -> io::Result<Self> {
+    pub fn on_a_thread(links: Links) -> io::Result<Self> {
         let (sender, jobs) = sync_channel::<Job>(QUEUE);
         thread::Builder::new()
             .name("callers".to_owned())
@@ -43,7 +42,7 @@ impl Lookup {
                 for (pinned, answer) in jobs {
                     if !answer.is_closed() {
                         // Nobody waits any more: that is no matter here.
-                        let _ = answer.send(look(&pinned));
+                        let _ = answer.send(look(&pinned, &links));
                     }
                 }
             })?;
@@ -53,7 +52,7 @@ impl Lookup {
     /// The program of a process. Never fails: what is not known, is not known.
     pub async fn program(&self, pinned: Arc<Pinned>) -> Arc<Program> {
         let Some(thread) = &self.0 else {
-            return Arc::new(look(&pinned));
+            return Arc::new(look(&pinned, &Links::here()));
         };
         let (answer, answered) = oneshot::channel();
         match thread.try_send((pinned, answer)) {
@@ -80,7 +79,10 @@ mod tests {
         let uid = rustix::process::getuid().as_raw();
         let this = Arc::new(Pinned::process(std::process::id(), uid));
         let here = Lookup::here().program(Arc::clone(&this)).await;
-        let there = Lookup::on_a_thread().unwrap().program(this).await;
+        let there = Lookup::on_a_thread(Links::here())
+            .unwrap()
+            .program(this)
+            .await;
         assert!(here.is_known());
         assert_eq!(here.executable, there.executable);
         assert_eq!(here.parent, there.parent);

@@ -44,6 +44,18 @@ pub(super) fn snap_of_cgroup(cgroup: &str) -> Option<&str> {
     paths.flat_map(|path| path.split('/')).find_map(snap_name)
 }
 
+/// The Flatpak in the text of `/proc/PID/cgroup`: a scope `app-flatpak-ID-NUMBER.scope`, in which
+/// systemd writes `-` as `\x2d`.
+pub(super) fn flatpak_of_cgroup(cgroup: &str) -> Option<String> {
+    let paths = cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let mut units = paths.flat_map(|path| path.split('/'));
+    units.find_map(|unit| {
+        let unit = unit.strip_prefix("app-flatpak-")?.strip_suffix(".scope")?;
+        let (name, _number) = unit.rsplit_once('-')?;
+        Some(name.replace("\\x2d", "-")).filter(|name| is_name(name))
+    })
+}
+
 fn snap_name(unit: &str) -> Option<&str> {
     let name = unit.strip_prefix("snap.")?.split('.').next()?;
     Some(name).filter(|name| is_name(name))
@@ -90,6 +102,23 @@ mod tests {
             "[Application]\nname=a b",
         ] {
             assert_eq!(flatpak_id(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_flatpak_is_told_by_its_unit_too() {
+        let unit = "0::/user.slice/user@1000.service/app.slice/app-flatpak-";
+        let id = |rest: &str| flatpak_of_cgroup(&format!("{unit}{rest}\n"));
+        assert_eq!(
+            id("org.gnome.Maps-812.scope").as_deref(),
+            Some("org.gnome.Maps")
+        );
+        assert_eq!(
+            id("org.a.my\\x2dapp-1.scope").as_deref(),
+            Some("org.a.my-app")
+        );
+        for bad in [".scope", "-1.scope", "a b-1.scope", "org.gnome.Maps-812"] {
+            assert_eq!(id(bad), None, "{bad}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a failed call means.
 
+use std::io;
+
 use zbus::fdo;
 
 use keyward_client::error::{AcquireTokenError, ErrorKind};
@@ -56,4 +58,10 @@ pub(super) fn broken(error: &zbus::Error) -> AcquireTokenError {
 /// Whether the connection broke, so that nothing is known about what became of the call.
 pub(super) fn is_broken(error: &zbus::Error) -> bool {
     !matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_))
+}
+
+/// Whether the call never got through: nobody read at the other end any more. A broker that ends
+/// because nobody asked stops reading before it closes.
+pub(super) fn was_not_sent(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::InputOutput(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,10 +1,12 @@
 //! Our broker behind its socket: nobody can listen in, and the kernel vouches for both ends.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixStream;
 use zbus::Connection;
 
@@ -14,7 +16,7 @@ use keyward_client::oauth::transport::UserAgent;
 use crate::agent::AgentScope;
 use crate::agent::offer::Offer;
 use crate::dispatch;
-use crate::link;
+use crate::link::{self, lock_of};
 use crate::reconnect::{Opened, Reconnecting, Serving};
 use crate::service::Caller;
 
@@ -90,9 +92,10 @@ impl SocketBroker {
         }
     }
 
-    /// Whether somebody listens on the socket. Starts nobody.
+    /// Whether a broker is behind the socket. Starts nobody, and so does not connect where a service
+    /// manager would start one for that.
     pub async fn is_running(&self) -> bool {
-        UnixStream::connect(&*self.path).await.is_ok()
+        !is_unlocked(&lock_of(&self.path)) && UnixStream::connect(&*self.path).await.is_ok()
     }
 
     /// Connects now, unless a connection is open.
@@ -124,7 +127,41 @@ impl SocketBroker {
 
 typed_broker!(SocketBroker);
 
+/// Whether nobody has this lock. One we may not look at says nothing.
+fn is_unlocked(lock: &Path) -> bool {
+    let Ok(file) = File::open(lock) else {
+        return false;
+    };
+    // Given up at once, when the file is closed.
+    flock(&file, FlockOperation::NonBlockingLockShared).is_ok()
+}
+
+/// A broker that was about to end does not greet those who come too late for it.
 async fn open(options: &SocketOptions) -> Result<Opened, AcquireTokenError> {
+    match open_once(options).await {
+        Err(Failed::Greeting(_)) => open_once(options).await,
+        outcome => outcome,
+    }
+    .map_err(|failed| match failed {
+        Failed::Greeting(error) => unavailable(&options.path, &error),
+        Failed::Otherwise(error) => error,
+    })
+}
+
+/// Why there is no connection.
+enum Failed {
+    /// The other end is gone.
+    Greeting(io::Error),
+    Otherwise(AcquireTokenError),
+}
+
+impl From<AcquireTokenError> for Failed {
+    fn from(error: AcquireTokenError) -> Self {
+        Self::Otherwise(error)
+    }
+}
+
+async fn open_once(options: &SocketOptions) -> Result<Opened, Failed> {
     let stream = match connect(&options.path).await {
         Ok(stream) => stream,
         Err(error) => match &options.starter {
@@ -132,13 +169,18 @@ async fn open(options: &SocketOptions) -> Result<Opened, AcquireTokenError> {
                 starter.start().await?;
                 connect(&options.path).await?
             }
-            _ => return Err(error),
+            _ => return Err(error.into()),
         },
     };
     let uid = rustix::process::getuid().as_raw();
     let incoming = link::join(stream, uid)
         .await
-        .map_err(|error| unavailable(&options.path, &error))?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::UnexpectedEof => Failed::Greeting(error),
+            _ => unavailable(&options.path, &error).into(),
+        })?;
     let connection = Connection::from(&incoming);
     let mut serving = None;
     if let Some((agent, scope)) = &options.agent {

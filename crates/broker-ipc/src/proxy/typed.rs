@@ -170,11 +170,12 @@ impl Typed {
         method: &'static str,
         id: &str,
         body: &B,
-        mut repeat: Repeat,
+        repeat: Repeat,
     ) -> Result<Message, AcquireTokenError>
     where
         B: Serialize + DynamicType,
     {
+        let mut repeated = false;
         loop {
             let connection = self.connection().await?;
             let mut cancel = CancelOnDrop {
@@ -189,9 +190,13 @@ impl Typed {
             drop(cancel);
             match outcome {
                 Ok(reply) => return Ok(reply),
-                Err(error) if failure::is_broken(&error) && repeat == Repeat::Once => {
+                Err(error)
+                    if !repeated
+                        && (repeat == Repeat::Once && failure::is_broken(&error)
+                            || failure::was_not_sent(&error)) =>
+                {
                     tracing::debug!(%error, method, "the connection broke: asking again");
-                    repeat = Repeat::Never;
+                    repeated = true;
                     // A connection that failed to write may not have noticed that it is closed.
                     let _ = connection.close().await;
                 }

@@ -28,7 +28,7 @@ impl Running {
     }
 
     fn look(&self) -> Program {
-        look(&Pinned::process(self.0.id(), uid()))
+        look(&Pinned::process(self.0.id(), uid()), &Links::here())
     }
 }
 
@@ -95,9 +95,9 @@ fn a_program_that_ended_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::copied_to(&folder.path().join("tool"));
     let pinned = Pinned::process(running.0.id(), uid());
-    assert!(look(&pinned).is_known());
+    assert!(look(&pinned, &Links::here()).is_known());
     drop(running);
-    let program = look(&pinned);
+    let program = look(&pinned, &Links::here());
     assert_eq!(program.id(), "unknown");
     let why = program.unknown.as_deref();
     assert_eq!(why, Some("it ended before anybody could look"));
@@ -110,9 +110,9 @@ fn a_process_number_of_another_user_is_nobody_s_identity() {
     let process = Pinned::process(running.0.id(), uid() + 1);
     if uid() == 0 {
         // Root's own processes cannot be told from those that let nobody look.
-        return assert!(look(&process).is_known());
+        return assert!(look(&process, &Links::here()).is_known());
     }
-    assert_eq!(look(&process).id(), "unknown");
+    assert_eq!(look(&process, &Links::here()).id(), "unknown");
 }
 
 #[test]
