@@ -93,6 +93,7 @@ impl Holdings {
                 form: self.options.environment.form().to_string(),
                 key_protection: None,
                 accounts: Vec::new(),
+                hardening: Vec::new(),
                 problems: vec![error.message().to_owned()],
                 outdated: None,
             },

@@ -79,6 +79,7 @@ pub struct Status<'a> {
     key_protection: Option<&'static str>,
     /// Null: this broker does not say who is signed in.
     accounts: Option<Vec<StatusRow<'a>>>,
+    hardening: Vec<&'a str>,
     problems: Vec<&'a str>,
 }
 
@@ -102,6 +103,7 @@ impl<'a> Status<'a> {
             key_protection: status.key_protection.map(KeyProtection::as_str),
             accounts: (!status.is_foreign())
                 .then(|| status.accounts.iter().map(StatusRow::of).collect()),
+            hardening: status.hardening.iter().map(String::as_str).collect(),
             problems: status.problems.iter().map(String::as_str).collect(),
         }
     }

@@ -308,6 +308,7 @@ fn status_has_the_promised_shape() {
                 "binding": "sender-constrained:dpop",
                 "key_protection": "software",
             }],
+            "hardening": ["landlock"],
             "problems": ["one", "two", "restart it"],
         })
     );

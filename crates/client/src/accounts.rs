@@ -46,6 +46,7 @@ impl Shared {
             form: self.settings.form.clone(),
             key_protection: Some(protection),
             accounts,
+            hardening: Vec::new(), // the engine does not know its process
             problems: self.vault.problems(),
             outdated: None, // the engine has no files to compare with
         }

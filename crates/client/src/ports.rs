@@ -124,6 +124,8 @@ pub struct BrokerStatus {
     pub key_protection: Option<KeyProtection>,
     /// Every account in the vault. A foreign broker tells each application its own only, here none.
     pub accounts: Vec<AccountStatus>,
+    /// What the kernel keeps the broker from, in plain words. Empty: it does not say.
+    pub hardening: Vec<String>,
     /// What is wrong with the configuration or the vault, in plain words.
     pub problems: Vec<String>,
     /// Why the broker does not work by the configuration as it is written by now, and what to do.

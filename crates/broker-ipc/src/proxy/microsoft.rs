@@ -282,6 +282,7 @@ impl TokenBroker for MicrosoftBroker {
                  whom it has signed in only to each application"
                     .to_owned(),
             ],
+            hardening: Vec::new(),
             outdated: None,
         })
     }

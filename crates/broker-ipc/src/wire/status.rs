@@ -17,6 +17,7 @@ pub(crate) fn write(status: &BrokerStatus) -> Entries<'_> {
             "key_protection",
             status.key_protection.map(KeyProtection::as_str),
         )
+        .texts("hardening", status.hardening.iter().map(String::as_str))
         .texts("problems", status.problems.iter().map(String::as_str))
         .maybe_text("outdated", status.outdated.as_deref())
         .dicts("accounts", status.accounts.iter().map(write_one).collect());
@@ -37,13 +38,15 @@ pub(crate) fn read(dict: &Dict<'_>) -> Result<BrokerStatus, WireError> {
             .iter()
             .map(read_one)
             .collect::<Result<_, _>>()?,
-        problems: dict
-            .texts("problems")?
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        hardening: texts(dict, "hardening")?,
+        problems: texts(dict, "problems")?,
         outdated: dict.owned_text("outdated")?,
     })
+}
+
+fn texts(dict: &Dict<'_>, name: &'static str) -> Result<Vec<String>, WireError> {
+    let texts = dict.texts(name)?.into_iter();
+    Ok(texts.map(str::to_owned).collect())
 }
 
 pub(crate) fn write_accounts(accounts: &[AccountInfo]) -> Entries<'_> {

@@ -11,6 +11,7 @@ use keyward_config::{BrokerPlace, Environment, Form};
 use super::check::Check;
 
 const SOCKET: &str = "broker socket";
+const HARDENING: &str = "hardening";
 const VAULT: &str = "vault";
 const CONFIGURATION: &str = "configuration in force";
 
@@ -38,6 +39,7 @@ pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
     match plugin.broker_status().await {
         Ok(status) => {
             let mut checks = vec![answers(&path, &status)];
+            checks.extend(hardening(&status));
             checks.extend(outdated(&status));
             checks.push(working(&status, plugin).await);
             checks
@@ -68,6 +70,12 @@ fn answers(path: &Path, status: &BrokerStatus) -> Check {
 fn outdated(status: &BrokerStatus) -> Option<Check> {
     let why = status.outdated.as_deref()?;
     Some(Check::warn(CONFIGURATION, why, "restart keywardd"))
+}
+
+/// What the kernel keeps it from. What it does not, although it should, is among the problems.
+fn hardening(status: &BrokerStatus) -> Option<Check> {
+    let in_force = status.hardening.join(", ");
+    (!in_force.is_empty()).then(|| Check::ok(HARDENING, in_force))
 }
 
 fn silent(path: &Path, error: &AcquireTokenError, starts: bool) -> Check {

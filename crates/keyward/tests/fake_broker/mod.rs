@@ -175,6 +175,7 @@ impl TokenBroker for FakeBroker {
             key_protection: Some(KeyProtection::Software),
             accounts: Vec::new(),
             problems: Vec::new(),
+            hardening: Vec::new(),
             outdated: None,
         })
     }

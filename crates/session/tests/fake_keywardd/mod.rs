@@ -199,6 +199,7 @@ impl BrokerService for Service {
             key_protection: Some(KeyProtection::Software),
             accounts: Vec::new(),
             problems: vec!["one of keywardd's".to_owned()],
+            hardening: Vec::new(),
             outdated: None,
         })
     }
