@@ -40,6 +40,6 @@ mod wire;
 
 pub use agent::AgentScope;
 pub use bus::Owner;
-pub use link::lock_of;
 /// The vocabulary of requests and answers, for crates that only pass them on.
 pub use keyward_client as client;
+pub use link::lock_of;

@@ -19,11 +19,11 @@ use tokio::task::JoinSet;
 use zbus::message::Message;
 use zbus::{Connection, MessageStream};
 
-use keyward_client::error::AcquireTokenError;
+use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::agent::remote::RemoteAgent;
-use crate::agent::AgentScope;
+use crate::agent::{AgentScope, OwnConsent};
 use crate::broker1::{self, Envelope, Job, Method};
 use crate::dispatch::{self, Call, Handler};
 use crate::in_flight::InFlight;
@@ -291,16 +291,13 @@ impl Peer {
             Method::Version => return broker1::version(call),
             _ => {}
         }
-        let peer = match method {
-            Method::OfferUserAgent => &self.end.caller,
-            _ => self.end.known(&self.server.lookup).await,
-        };
+        let peer = self.end.known(&self.server.lookup).await;
         let envelope = match Envelope::open(method, call, peer, &self.programs) {
             Ok(envelope) => envelope,
             Err(error) => return call.fail(&error.in_request()),
         };
         let Some(request) = envelope.request else {
-            return match self.offer(envelope.offered_for.as_deref()) {
+            return match self.offer(envelope.offered_for.as_deref(), peer) {
                 Ok(()) => call.reply(&Entries::new()),
                 Err(error) => call.fail(&error),
             };
@@ -331,7 +328,7 @@ impl Peer {
             .unwrap_or_else(|| Arc::new(NoAgent))
     }
 
-    fn offer(&self, scope: Option<&str>) -> Result<(), AcquireTokenError> {
+    fn offer(&self, scope: Option<&str>, peer: &Caller) -> Result<(), AcquireTokenError> {
         let scope = scope
             .ok_or(WireError::Missing("for"))
             .and_then(|text| {
@@ -340,12 +337,26 @@ impl Peer {
             })
             .map_err(|error| error.in_request())?;
         let agent = Arc::new(RemoteAgent::new(self.connection.clone()));
+        let sandboxed = peer.program.sandbox.is_some();
         let own: Arc<dyn UserAgent> = match scope {
+            AgentScope::Everyone if sandboxed => {
+                return Err(AcquireTokenError::new(
+                    ErrorKind::NotSupported,
+                    "a sandboxed program shows sign-ins of its own only",
+                ));
+            }
             AgentScope::Everyone => {
                 self.seat.agents().offer(self.number, Arc::clone(&agent));
                 agent
             }
-            AgentScope::OwnRequests => self.seat.agents().own(agent),
+            AgentScope::OwnRequests => self.seat.agents().own(
+                agent,
+                if sandboxed {
+                    OwnConsent::LeavesToOthers
+                } else {
+                    OwnConsent::Asks
+                },
+            ),
         };
         *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         Ok(())
