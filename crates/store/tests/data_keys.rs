@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use device::{
-    Away, Device, contents, key, open, open_with, private_dir, put, put_as, software, tpm,
+    Away, Device, contents, format_1, key, open, open_with, private_dir, put, put_as, software, tpm,
 };
 use keyward_client::binding::KeyProtection::{self, Software, Tpm};
 use keyward_client::ports::{Change, RecordKind, RecordStore, StoreError};
@@ -269,13 +269,6 @@ async fn the_wrapped_key_of_one_protection_is_of_no_use_for_another() {
     let (records, errors) = contents(&vault).await;
     assert_eq!(records, ["a/1=soft"]);
     is_lost(&errors, Tpm, 1);
-}
-
-/// A vault as version 0.1.0 left it: one data key, wrapped by the software provider.
-fn format_1(folder: &Path) {
-    let database = folder.join("vault.db");
-    fs::write(&database, include_bytes!("fixtures/format-1.db")).unwrap();
-    fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 // Each test file uses its own part.
 #![allow(dead_code)]
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -156,4 +157,11 @@ impl KeyWrap for Absent {
     fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
         self.present()?.unwrap(wrapped, context)
     }
+}
+
+/// A vault of format 1: one data key, wrapped by the software provider, and three records.
+pub fn format_1(folder: &Path) {
+    let database = folder.join("vault.db");
+    fs::write(&database, include_bytes!("../fixtures/format-1.db")).unwrap();
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
 }
