@@ -237,7 +237,8 @@ mod tests {
         assert!(early.is_err());
         drop(at_work);
         tokio::time::timeout(at_once, finished).await.unwrap();
-        assert!(!dir.path().join("state/vault.db-wal").exists());
+        let state = keyward_store::StateFolder::of_this_machine(&dir.path().join("state"));
+        assert!(!state.unwrap().path().join("vault.db-wal").exists());
     }
 
     #[tokio::test]

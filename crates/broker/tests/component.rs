@@ -72,6 +72,17 @@ impl Machine {
         self.dir.path().join("state")
     }
 
+    /// What this machine keeps in the state folder.
+    fn kept(&self) -> PathBuf {
+        let mut folders = fs::read_dir(self.state()).unwrap();
+        let own = folders.find_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?;
+            name.starts_with("machine-").then_some(path)
+        });
+        own.unwrap()
+    }
+
     fn options(&self) -> Options {
         let config = self.dir.path().join("config.toml");
         fs::write(&config, self.user_config).unwrap();
@@ -277,7 +288,7 @@ async fn one_sign_in_lasts_over_restarts_until_sign_out() {
     broker.stop().await;
 
     // What was kept for the account is gone with it, keys and all.
-    let keys = fs::read_dir(machine.state().join("keys")).unwrap();
+    let keys = fs::read_dir(machine.kept().join("keys")).unwrap();
     let keys: Vec<_> = keys.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(keys, ["wrapping.key"]);
 }
@@ -545,7 +556,7 @@ async fn nothing_a_refresh_token_is_made_of_is_in_a_file() {
     renewed(&app).await.unwrap();
     let issued = machine.authority.issued();
     assert!(issued.len() >= 2);
-    let files = [machine.state(), machine.state().join("keys")]
+    let files = [machine.state(), machine.kept(), machine.kept().join("keys")]
         .map(|folder| fs::read_dir(folder).unwrap())
         .into_iter()
         .flatten()
