@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::KeyStoreError;
 use crate::folder::Folder;
 use crate::seal::SealingKey;
-use crate::wrapping::WrappingKey;
+use crate::wrapping::{self, WrappingKey};
 use crate::{Counter, Device, KeyId, KeyKind, KeyStore, OaepHash, Pin, Protection, PublicKey};
 
 mod material;
@@ -39,6 +39,42 @@ impl SoftwareKeyStore {
             folder: Folder::open(folder, uid)?,
             wrapping_key: WrappingKey::default(),
         })
+    }
+
+    /// The same with a wrapping key that is kept elsewhere, such as in the Secret Service of a
+    /// session. One in a file of the folder is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn with_wrapping_key(
+        folder: &Path,
+        key: Zeroizing<[u8; 32]>,
+    ) -> Result<Self, KeyStoreError> {
+        Ok(Self {
+            wrapping_key: WrappingKey::kept_elsewhere(key),
+            ..Self::open(folder)?
+        })
+    }
+
+    /// The wrapping key in its file, for whoever keeps it elsewhere from now on; `None`: there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or was changed.
+    pub fn wrapping_key_in_file(&self) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
+        wrapping::read(&self.folder)
+    }
+
+    /// Destroys the file of the wrapping key; one that is gone already is no error. What was sealed
+    /// under it opens only with a copy of the key from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    pub fn destroy_wrapping_key_file(&self) -> Result<(), KeyStoreError> {
+        wrapping::destroy(&self.folder)
     }
 
     /// Seals a private key into a file of its own.

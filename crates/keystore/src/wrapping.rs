@@ -22,6 +22,11 @@ const CHECK: usize = 8;
 pub(crate) struct WrappingKey(OnceLock<Zeroizing<[u8; 32]>>);
 
 impl WrappingKey {
+    /// One that is kept elsewhere: no file is read or made.
+    pub(crate) fn kept_elsewhere(key: Zeroizing<[u8; 32]>) -> Self {
+        Self(OnceLock::from(key))
+    }
+
     /// The key, made if there is none yet.
     pub(crate) fn get_or_create(&self, folder: &Folder) -> Result<&[u8; 32], KeyStoreError> {
         if let Some(key) = self.0.get() {
@@ -45,7 +50,8 @@ impl WrappingKey {
     }
 }
 
-fn read(folder: &Folder) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
+/// The key in its file, if there is one.
+pub(crate) fn read(folder: &Folder) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
     let Some(content) = folder.read(NAME)? else {
         return Ok(None);
     };
@@ -63,6 +69,11 @@ fn read(folder: &Folder) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
     let mut wrapping_key = Zeroizing::new([0; 32]);
     wrapping_key.copy_from_slice(key);
     Ok(Some(wrapping_key))
+}
+
+/// Overwrites and removes the file.
+pub(crate) fn destroy(folder: &Folder) -> Result<(), KeyStoreError> {
+    folder.destroy(NAME)
 }
 
 fn create(folder: &Folder) -> Result<Zeroizing<[u8; 32]>, KeyStoreError> {

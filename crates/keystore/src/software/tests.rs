@@ -304,3 +304,30 @@ proptest! {
         prop_assert!(matches!(error, Some(KeyStoreError::Damaged { .. })), "{:?}", error);
     }
 }
+
+#[test]
+fn a_wrapping_key_kept_elsewhere_opens_what_its_file_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("keys");
+    let store = SoftwareKeyStore::open(&folder).unwrap();
+    assert!(store.wrapping_key_in_file().unwrap().is_none());
+    let sealed = store.seal(b"secret", b"context").unwrap();
+    let key = store.wrapping_key_in_file().unwrap().unwrap();
+    store.destroy_wrapping_key_file().unwrap();
+    assert!(store.wrapping_key_in_file().unwrap().is_none());
+
+    let elsewhere = SoftwareKeyStore::with_wrapping_key(&folder, key).unwrap();
+    let opened = elsewhere.unseal(&sealed, b"context").unwrap();
+    assert_eq!(opened.as_slice(), b"secret");
+    elsewhere.seal(b"more", b"context").unwrap();
+    assert!(store.wrapping_key_in_file().unwrap().is_none());
+
+    let forgetful = SoftwareKeyStore::open(&folder).unwrap();
+    let error = forgetful.unseal(&sealed, b"context").unwrap_err();
+    assert!(
+        matches!(error, KeyStoreError::WrappingKeyMissing(_)),
+        "{error}"
+    );
+    let wrong = SoftwareKeyStore::with_wrapping_key(&folder, [7; 32].into()).unwrap();
+    assert!(wrong.unseal(&sealed, b"context").is_err());
+}
