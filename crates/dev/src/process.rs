@@ -96,6 +96,8 @@ impl Process {
             .args(arguments)
             .envs(environment.iter().map(|(key, value)| (key, value)))
             .env(variable, value)
+            // The library under the TPM reports every refusal, also of what is tried again.
+            .env("TSS2_LOG", "all+NONE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .env(PARENT, std::process::id().to_string())

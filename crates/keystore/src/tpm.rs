@@ -19,6 +19,8 @@ mod fault;
 #[cfg(feature = "tpm")]
 mod key;
 #[cfg(feature = "tpm")]
+mod keys;
+#[cfg(feature = "tpm")]
 mod mac;
 #[cfg(feature = "tpm")]
 mod parent;

@@ -63,6 +63,8 @@ impl Starter for KeywarddStarter {
             // Whatever the bus started is us, not what we start.
             .env_remove("DBUS_STARTER_ADDRESS")
             .env_remove("DBUS_STARTER_BUS_TYPE")
+            // The library under the TPM reports every refusal, also of what is tried again.
+            .env("TSS2_LOG", "all+NONE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log_of_keywardd(Path::new(JOURNAL)))

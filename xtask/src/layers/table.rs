@@ -226,7 +226,7 @@ pub const BANS: &[Ban] = &[
     Ban(&["Uuid::new_v4"],         NotIn(PURE), "randomness is an argument, or the port `Random`"),
     Ban(&[".await"],               NotIn(&["jose", "oauth"]), "the protocol waits for nothing"),
     Ban(&["RefreshToken"],         NotIn(&["broker-ipc", "session", "user-agent", "keyward", "cli"]), "only keywardd and the engine know refresh tokens"),
-    Ban(&["/dev/tpm"],             In(&["keystore"]), "only `keystore` opens the TPM"),
+    Ban(&["/dev/tpm"],             In(&["keystore", "config", "dev"]), "only `keystore` opens the TPM; two others name it in messages"),
     Ban(&["danger_accept_invalid"], In(&[]), "TLS is always verified"),
 ];
 

@@ -33,7 +33,10 @@ pub(super) fn import(
     purpose: Purpose,
     secret: &[u8],
 ) -> Result<Blob, Fault> {
-    make(connection, purpose, None, Some(secret))
+    let blob = make(connection, purpose, None, Some(secret))?;
+    // The library keeps what it was last given in buffers it does not wipe: give it nothing.
+    make(connection, purpose, None, Some(&vec![0; secret.len()]))?;
+    Ok(blob)
 }
 
 fn make(

@@ -1,25 +1,22 @@
 //! The provider: key files in a folder, and the TPM that alone can use them.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use keyward_jose::{Algorithm, Jwk, Signer, SignerError};
-use tss_esapi::Context;
-use tss_esapi::constants::PropertyTag;
-use tss_esapi::handles::KeyHandle;
 use zeroize::Zeroizing;
 
 use super::blob::{Blob, Purpose};
 use super::context::Connection;
 use super::counter::Counters;
 use super::fault::Fault;
+use super::keys::Keys;
 use super::tcti::Tcti;
 use super::worker::{Again, Worker};
 use super::{agree, decrypt, device, key, mac, public, seal, sign};
 use crate::error::KeyStoreError;
-use crate::folder::Folder;
 use crate::{Counter, Device, KeyId, KeyKind, KeyStore, OaepHash, Pin, Protection, PublicKey};
 
 /// How long a caller waits for the TPM unless it is said otherwise: making an RSA key takes slow
@@ -30,14 +27,6 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(20);
 pub struct TpmKeyStore {
     keys: Keys,
     counters: Counters,
-}
-
-/// What an opened key shares with the provider.
-#[derive(Clone)]
-struct Keys {
-    folder: Arc<Folder>,
-    worker: Arc<Worker>,
-    pin: Arc<Mutex<Option<Arc<Pin>>>>,
 }
 
 impl TpmKeyStore {
@@ -64,121 +53,10 @@ impl TpmKeyStore {
     ) -> Result<Self, KeyStoreError> {
         let tcti = Tcti::parse(tcti)?;
         tcti.preload();
-        let uid = rustix::process::geteuid().as_raw();
         let worker = Arc::new(Worker::new(tcti, deadline));
         Ok(Self {
-            keys: Keys {
-                folder: Arc::new(Folder::open(folder, uid)?),
-                worker: Arc::clone(&worker),
-                pin: Arc::default(),
-            },
+            keys: Keys::open(folder, Arc::clone(&worker))?,
             counters: Counters(worker),
-        })
-    }
-}
-
-impl Keys {
-    /// Writes a key's file.
-    fn keep(&self, blob: &Blob) -> Result<KeyId, KeyStoreError> {
-        let mut random = [0; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyStoreError::Crypto("random"))?;
-        let id = KeyId::from_random(Protection::Tpm, random);
-        self.folder
-            .create(&id.file_name(), &blob.encode(id.as_str()))?;
-        Ok(id)
-    }
-
-    /// Reads a key's file.
-    fn read(&self, id: &KeyId) -> Result<(KeyKind, Arc<Blob>), KeyStoreError> {
-        let not_found = || KeyStoreError::NotFound(id.clone());
-        if id.protection() != Protection::Tpm {
-            return Err(not_found());
-        }
-        let content = self.folder.read(&id.file_name())?.ok_or_else(not_found)?;
-        let (blob, rest) =
-            Blob::decode(&content, id.as_str()).map_err(|why| self.damaged(id, why.0))?;
-        match blob.purpose {
-            Purpose::Key(kind) if rest.is_empty() => Ok((kind, Arc::new(blob))),
-            _ => Err(self.damaged(id, "it is no key")),
-        }
-    }
-
-    /// Reads the file of a key of this kind.
-    fn read_for(&self, id: &KeyId, wanted: KeyKind) -> Result<Arc<Blob>, KeyStoreError> {
-        let (kind, blob) = self.read(id)?;
-        if kind != wanted {
-            let id = id.clone();
-            return Err(KeyStoreError::WrongKind { id, wanted });
-        }
-        Ok(blob)
-    }
-
-    fn damaged(&self, id: &KeyId, reason: &'static str) -> KeyStoreError {
-        KeyStoreError::Damaged {
-            path: self.folder.path_of(&id.file_name()),
-            reason,
-        }
-    }
-
-    /// Loads a key into the TPM and uses it, with the PIN if it wants one.
-    fn with_key<T: Send + 'static>(
-        &self,
-        id: &KeyId,
-        blob: &Arc<Blob>,
-        commands: impl Fn(&mut Context, KeyHandle) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, KeyStoreError> {
-        let pin = if blob.pin {
-            Some(self.known_pin().ok_or(KeyStoreError::PinRequired)?)
-        } else {
-            None
-        };
-        let (blob, given) = (Arc::clone(blob), pin.clone());
-        let result = self.worker.call(Again::Harmless, move |connection| {
-            key::with_key(connection, &blob, given.as_deref(), &commands)
-        });
-        match (result, pin) {
-            (Err(Fault::WrongPin), Some(pin)) => Err(self.wrong_pin(&pin)),
-            (Err(Fault::Locked), _) => Err(self.locked_out()),
-            (Err(Fault::Integrity), _) => {
-                Err(self.damaged(id, "the TPM does not know it as its own"))
-            }
-            (result, _) => Ok(result?),
-        }
-    }
-
-    fn known_pin(&self) -> Option<Arc<Pin>> {
-        let pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        pin.clone()
-    }
-
-    /// Forgets a PIN that was wrong, so that it is not counted as wrong once more.
-    fn wrong_pin(&self, wrong: &Arc<Pin>) -> KeyStoreError {
-        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        if pin.as_ref().is_some_and(|known| Arc::ptr_eq(known, wrong)) {
-            *pin = None;
-        }
-        drop(pin);
-        let left = self.worker.call(Again::Harmless, |connection| {
-            let most = device::property(connection, PropertyTag::MaxAuthFail)?;
-            let wrong = device::property(connection, PropertyTag::LockoutCounter)?;
-            Ok(most
-                .zip(wrong)
-                .map(|(most, wrong)| most.saturating_sub(wrong)))
-        });
-        match left {
-            Ok(Some(0)) => self.locked_out(),
-            Ok(remaining) => KeyStoreError::WrongPin { remaining },
-            Err(_) => KeyStoreError::WrongPin { remaining: None },
-        }
-    }
-
-    fn locked_out(&self) -> KeyStoreError {
-        let interval = self.worker.call(Again::Harmless, |connection| {
-            device::property(connection, PropertyTag::LockoutInterval)
-        });
-        KeyStoreError::LockedOut(match interval {
-            Ok(Some(seconds)) => format!("it takes one more after {seconds} s"),
-            _ => "wait some minutes, then try again".to_owned(),
         })
     }
 }
@@ -290,11 +168,7 @@ impl KeyStore for TpmKeyStore {
     }
 
     fn keys(&self) -> Result<Vec<KeyId>, KeyStoreError> {
-        let names = self.keys.folder.names()?;
-        let ids = names.iter().filter_map(|name| KeyId::of_file(name));
-        Ok(ids
-            .filter(|id| id.protection() == Protection::Tpm)
-            .collect())
+        self.keys.list()
     }
 
     fn seal(&self, secret: &[u8], context: &[u8]) -> Result<Vec<u8>, KeyStoreError> {
@@ -320,13 +194,11 @@ impl KeyStore for TpmKeyStore {
     }
 
     fn unlock(&self, pin: Pin) {
-        let mut known = self.keys.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(pin));
+        self.keys.set_pin(Some(pin));
     }
 
     fn lock(&self) {
-        let mut known = self.keys.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = None;
+        self.keys.set_pin(None);
     }
 
     fn counter(&self) -> Option<&dyn Counter> {

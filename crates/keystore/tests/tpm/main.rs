@@ -7,6 +7,7 @@ mod bare;
 mod counter;
 mod device;
 mod loss;
+mod memory;
 mod operations;
 mod parent;
 mod pin;
