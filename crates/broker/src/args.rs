@@ -136,7 +136,10 @@ mod tests {
         let environment = args.add_to(variables());
         assert_eq!(environment.form(), Form::System);
         let places = Places::find(&environment).unwrap();
-        assert_eq!(places.socket.value.to_str(), Some("/run/keyward/broker.sock"));
+        assert_eq!(
+            places.socket.value.to_str(),
+            Some("/run/keyward/broker.sock")
+        );
         assert_eq!(places.state_dir.value.to_str(), Some("/d"));
         let config = keyward_config::load(&environment, Permit::ConfiguredOnly).unwrap();
         assert_eq!(config.log.value, "info");

@@ -81,6 +81,12 @@ impl Holdings {
 
     /// What is running and what is wrong with it.
     pub(crate) async fn status(&self) -> BrokerStatus {
+        let mut status = self.own_status().await;
+        crate::sandbox::report(&mut status);
+        status
+    }
+
+    async fn own_status(&self) -> BrokerStatus {
         match self.get().await {
             Ok(open) => {
                 let mut status = open.engine.status();

@@ -1,12 +1,13 @@
 //! keywardd: the holder of refresh tokens and keys.
 //!
 //! It listens on one Unix socket, executes nothing, opens no screen and joins no bus. Start-up
-//! goes: harden the process, read the configuration, bind the socket, open keys and vault, serve.
+//! goes: read, open, restrict, serve (`run.rs`).
 //! Whatever cannot be read or opened is an answer to callers, not the end: they get it as a typed
 //! error, and it is tried again when they ask again.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod activation;
 mod args;
 mod authorities;
 mod decision;
@@ -16,14 +17,18 @@ mod engine_ports;
 mod holdings;
 mod log;
 mod manage;
+mod opened;
 mod opening;
 mod outcome;
 mod process;
 mod providers;
 mod requirements;
 mod run;
+mod sandbox;
+mod serve;
 mod service;
 mod socket;
+mod users;
 mod vault_keys;
 
 pub use args::Options;

@@ -1,25 +1,30 @@
-//! Start-up, in this order: harden, read, bind, open, serve.
+//! Start-up, in this order: read, open, restrict, serve.
+//!
+//! Read: the configuration, and with it everything that decides what this process is. Open: the
+//! socket, the folders, the way to the supervisor. Restrict: from here on the kernel keeps this
+//! process to them ([`sandbox`]), for good. Serve: keys and vault are opened by whom they serve,
+//! on the inside: the files of a vault are read by code that can reach nothing else any more, and
+//! the threads they need start confined.
 
 use std::future::Future;
 use std::io::{self, Write};
-use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use keyward_broker_ipc::server::{self, Limits};
+use keyward_broker_ipc::program::Links;
 use keyward_client::error::ErrorKind;
-use keyward_config::Places;
+use keyward_config::{Config, ConfigError, Form, PlaceError, Places};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Options;
-use crate::holdings::Holdings;
-use crate::service::Service;
-use crate::socket::{Socket, SocketError};
+use crate::opened::Opened;
+use crate::sandbox::{self, Wanted};
+use crate::serve::serve;
 use crate::{log, process};
 
-/// How long work that outlives its callers may take at the end.
-const FINISHING: Duration = Duration::from_secs(10);
+/// A broker that is root gives whoever breaks it the whole machine, and needs nothing root has.
+const AS_ROOT: &str = "keywardd --system does not run as root: let systemd start it under a uid of \
+                       its own (`systemctl start keywardd`), or use setpriv --reuid UID --regid GID \
+                       --clear-groups keywardd --system";
 
 /// Why there is no broker. Anything short of this is an answer to callers instead.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +35,7 @@ pub struct StartupError {
 }
 
 impl StartupError {
-    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -40,6 +45,18 @@ impl StartupError {
     /// The exit status, from the table of errors.
     pub fn exit_code(&self) -> u8 {
         self.kind.row().exit_code
+    }
+}
+
+impl From<PlaceError> for StartupError {
+    fn from(error: PlaceError) -> Self {
+        Self::new(ErrorKind::IncorrectConfiguration, error.to_string())
+    }
+}
+
+impl From<io::Error> for StartupError {
+    fn from(error: io::Error) -> Self {
+        Self::new(ErrorKind::Unexpected, error.to_string())
     }
 }
 
@@ -65,23 +82,48 @@ fn harden_and_run(options: Options) -> Result<(), StartupError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .build()
-        .map_err(|error| StartupError::new(ErrorKind::Unexpected, error.to_string()))?;
+        .build()?;
     runtime.block_on(async {
-        let stopped = Signals::listen()
-            .map_err(|error| StartupError::new(ErrorKind::Unexpected, error.to_string()))?
-            .stopped();
-        run(options, stopped).await
+        let stopped = Signals::listen()?.stopped();
+        start(options, Process::Own, stopped).await
     })
 }
 
-/// Serves until `shutdown` is ready. Leaves the process as it is: [`main`] hardens it first.
+/// Serves until `shutdown` is ready. Leaves the process as it is, for those who share it: [`main`]
+/// hardens and restricts its own.
 ///
 /// # Errors
 ///
 /// When there is no socket to serve: no place for it, another broker on it, or a folder that is
 /// not the user's own.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), StartupError> {
+    start(options, Process::Shared, shutdown).await
+}
+
+/// Whose process this is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Process {
+    Own,
+    Shared,
+}
+
+async fn start(
+    options: Options,
+    process: Process,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartupError> {
+    let config = read(&options)?; // 1. everything that decides what this process is
+    let opened = Opened::for_broker(&options, config.as_ref().ok()).await?; // 2. what is kept open
+    let links = match process {
+        Process::Own => restrict(config.as_ref().ok(), &opened), // 3. no way back
+        Process::Shared => Links::here(),
+    };
+    serve(options, config, opened, links, shutdown).await // 4. only now keys, vault and callers
+}
+
+/// Reads the configuration. One that is broken is every caller's answer; only what no broker can
+/// be is an error here.
+fn read(options: &Options) -> Result<Result<Config, ConfigError>, StartupError> {
     let config = keyward_config::load(&options.environment, options.permit);
     let directives = config
         .as_ref()
@@ -89,38 +131,26 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     if let Err(message) = log::start(directives) {
         tracing::warn!(message);
     }
-    let place = Places::socket(&options.environment)
-        .map_err(|error| StartupError::new(ErrorKind::IncorrectConfiguration, error.to_string()))?;
-    let socket = Socket::open(&place.value).await.map_err(|error| {
-        let kind = match error {
-            SocketError::InUse(_) => ErrorKind::Storage,
-            _ => ErrorKind::IncorrectConfiguration,
-        };
-        StartupError::new(kind, error.to_string())
-    })?;
-    let broken = |error: io::Error| StartupError::new(ErrorKind::Unexpected, error.to_string());
-    let listener = waitable(socket.listener).map_err(broken)?;
-    let holdings = Holdings::open(options, config).await;
-    if let Err(error) = keyward_config::supervisor::ready() {
-        tracing::warn!(%error, "whoever started this cannot be told that it serves");
+    let is_system = options.environment.form() == Form::System;
+    if is_system && rustix::process::geteuid().is_root() {
+        let kind = ErrorKind::IncorrectConfiguration;
+        return Err(StartupError::new(kind, AS_ROOT));
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
-    let finished = holdings.finished();
-    let service = Arc::new(Service::new(holdings));
-    let served = server::serve(listener, service, Limits::default(), shutdown).await;
-    // Nobody can ask any more. A renewal that is under way has rotated a refresh token, or may
-    // have: its successor is still to be kept.
-    if tokio::time::timeout(FINISHING, finished).await.is_err() {
-        tracing::warn!("stopped although something was not finished");
-    }
-    tracing::info!("stopped");
-    drop(socket.place);
-    served.map_err(broken)
+    Places::socket(&options.environment)?;
+    Ok(config)
 }
 
-fn waitable(listener: UnixListener) -> io::Result<tokio::net::UnixListener> {
-    listener.set_nonblocking(true)?;
-    tokio::net::UnixListener::from_std(listener)
+/// Keeps this process to what it has opened.
+fn restrict(config: Option<&Config>, opened: &Opened) -> Links {
+    let wanted = Wanted::of(config);
+    // Landlock takes looking up what a caller runs for looking into it: one thread stays outside.
+    let links = if wanted.landlock {
+        Links::beyond(sandbox::only_links)
+    } else {
+        Links::here()
+    };
+    sandbox::enter(wanted, &opened.reach).announce();
+    links
 }
 
 /// The signals that end a broker cleanly.

@@ -124,14 +124,12 @@ impl Users {
             return Ok(permit);
         }
         self.close_unused_for(SWEEP).await;
-        Arc::clone(&self.may_open)
-            .try_acquire_owned()
-            .map_err(|_| {
-                AcquireTokenError::new(
-                    ErrorKind::TooManyRequests,
-                    format!("{MOST_OPEN} other users are served at the moment: try again later"),
-                )
-            })
+        Arc::clone(&self.may_open).try_acquire_owned().map_err(|_| {
+            AcquireTokenError::new(
+                ErrorKind::TooManyRequests,
+                format!("{MOST_OPEN} other users are served at the moment: try again later"),
+            )
+        })
     }
 
     async fn close_unused_for(&self, span: Duration) {
@@ -268,7 +266,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let users = users(&dir);
         assert!(!dir.path().join("state").exists());
-        let (one, again, other) = (users.of(1001).await, users.of(1001).await, users.of(1002).await);
+        let (one, again, other) = (
+            users.of(1001).await,
+            users.of(1001).await,
+            users.of(1002).await,
+        );
         let (one, again, other) = (one.unwrap(), again.unwrap(), other.unwrap());
         assert!(Arc::ptr_eq(&one, &again));
         assert!(!Arc::ptr_eq(&one, &other));
@@ -282,11 +284,7 @@ mod tests {
     async fn the_part_of_one_user_refuses_another() {
         let dir = tempfile::tempdir().unwrap();
         let users = users(&dir);
-        let caller = |uid| Caller {
-            uid,
-            pid: None,
-            via: Via::Socket,
-        };
+        let caller = |uid| Caller::new(uid, None, Via::Socket);
         let one = users.of(1001).await.unwrap();
         let error = one.status(&caller(1002)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
@@ -309,11 +307,7 @@ mod tests {
         assert_eq!(users.may_open.available_permits(), MOST_OPEN);
         // Nobody holds its vault any more.
         let again = users.of(1001).await.unwrap();
-        let caller = Caller {
-            uid: 1001,
-            pid: None,
-            via: Via::Socket,
-        };
+        let caller = Caller::new(1001, None, Via::Socket);
         assert_eq!(again.status(&caller).await.unwrap().problems, [""; 0]);
     }
 
