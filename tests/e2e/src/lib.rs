@@ -13,14 +13,14 @@ pub mod private_session;
 pub mod programs;
 pub mod provider;
 pub mod stack;
-pub mod thief;
+pub mod token_thief;
 pub mod typed;
 
 pub use authority::TestAuthority;
 pub use msal::Msal;
 pub use msal_python::MsalPython;
 pub use stack::{Stack, Tenant, on_both_tenants};
-pub use thief::Thief;
+pub use token_thief::TokenThief;
 pub use typed::Typed;
 
 use std::time::Duration;

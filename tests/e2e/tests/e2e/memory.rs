@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 #[test]
 fn root_finds_the_private_keys_of_a_broker_that_keeps_them_in_files() {
     if root::tests("that the search for private keys finds those that are there") {
-        let dump = Dump::after_a_renewal(&Stack::start(Tenant::Oidc));
+        let dump = Dump::after_a_renewal(&Stack::start(Tenant::Oidc), "software");
         for searched in &dump.keys {
             assert!(!searched.found.is_empty(), "{searched:?}");
         }
@@ -35,11 +35,11 @@ pub struct Dump {
 
 impl Dump {
     /// Signs in at both tenants, lets every key prove something, renews, and stops the process in
-    /// its tracks.
-    pub fn after_a_renewal(stack: &Stack) -> Self {
+    /// its tracks. The keys must be protected as is said.
+    pub fn after_a_renewal(stack: &Stack, protection: &str) -> Self {
         let typed = Typed::over_socket(stack);
         let keys = [dpop_key(stack, &typed), pop_key(stack, &typed)];
-        renew(stack, &typed);
+        renew(stack, &typed, protection);
         let keywardd = stack.keywardd_process().unwrap();
         signal(keywardd, Signal::STOP);
         let keys = keys.map(|key| key.search(keywardd).unwrap()).into();
@@ -51,7 +51,7 @@ impl Dump {
         });
         signal(keywardd, Signal::CONT);
         // Nothing of it was imagined: it goes on, with the same keys.
-        renew(stack, &typed);
+        renew(stack, &typed, protection);
         Self { keys, wrapping_key }
     }
 }
@@ -67,11 +67,12 @@ fn asked(stack: &Stack, tenant: Tenant, more: &[(&str, &str)]) -> Value {
     asked
 }
 
-fn renew(stack: &Stack, typed: &Typed) {
+fn renew(stack: &Stack, typed: &Typed, protection: &str) {
     for tenant in [Tenant::Oidc, Tenant::Entra] {
         let mut asked = asked(stack, tenant, &[]);
         asked["force_refresh"] = json!(true);
-        typed.ask("AcquireTokenSilent", &asked).unwrap();
+        let renewed = typed.ask("AcquireTokenSilent", &asked).unwrap();
+        assert_eq!(renewed["key_protection"], protection, "{tenant:?}");
     }
 }
 

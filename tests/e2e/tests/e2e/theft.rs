@@ -2,7 +2,7 @@
 //! key: the authority refuses it, and the victim notices nothing.
 
 use keyward_e2e::provider::{PROVIDER_CLIENT, Provider};
-use keyward_e2e::{ALICE, CLIENT, Stack, Tenant, Thief, Typed};
+use keyward_e2e::{ALICE, CLIENT, Stack, Tenant, TokenThief, Typed};
 use keyward_testkit::{Secrets, root};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub fn steal_from_our_authority(stack: impl FnOnce() -> Stack) {
     assert_eq!(renewed["binding"], "sender-constrained:dpop");
 
     let loot = lift(&stack, &stack.authority.refresh_tokens());
-    let thief = Thief::at(&stack.authority.token_endpoint());
+    let thief = TokenThief::at(&stack.authority.token_endpoint());
     for stolen in &loot {
         refused(&thief, CLIENT, stolen);
     }
@@ -61,7 +61,7 @@ pub fn steal_from_provider(stack: impl FnOnce() -> Stack) {
     assert_eq!(renewed["binding"], "sender-constrained:dpop");
 
     let loot = lift(&stack, &provider.refresh_tokens());
-    let thief = Thief::at(&provider.token_endpoint());
+    let thief = TokenThief::at(&provider.token_endpoint());
     for stolen in &loot {
         refused(&thief, PROVIDER_CLIENT, stolen);
     }
@@ -87,7 +87,7 @@ fn lift(stack: &Stack, issued: &[String]) -> Vec<String> {
     texts.collect()
 }
 
-fn refused(thief: &Thief, client_id: &str, stolen: &str) {
+fn refused(thief: &TokenThief, client_id: &str, stolen: &str) {
     for answer in [
         thief.redeem(client_id, stolen),
         thief.redeem_without_proof(client_id, stolen),

@@ -12,12 +12,12 @@ use url::Url;
 use uuid::Uuid;
 
 /// A thief at another device: his key is not the one the refresh token is bound to.
-pub struct Thief {
+pub struct TokenThief {
     key: Arc<dyn Signer>,
     token_endpoint: Url,
 }
 
-impl Thief {
+impl TokenThief {
     /// A thief who goes to this token endpoint.
     pub fn at(token_endpoint: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
