@@ -14,8 +14,11 @@ use crate::authority::AuthorityRules;
 use crate::authority::names::Names;
 use crate::authority_metadata::AuthorityMetadata;
 use crate::cache::key::GrantKey;
+use crate::demands::Demanded;
 use crate::error::{AcquireTokenError, ErrorKind};
-use crate::interactive::{Replacements, Screen, SignIn};
+use crate::interactive::{
+    Attention, OpenGate, PromptGate, PromptKind, PromptStatus, Replacements, Screen, SignIn,
+};
 use crate::manage::BoundAccount;
 use crate::nonces::Nonces;
 use crate::ports::{BrokerStatus, Ports, SignOutRequest, StoreError};
@@ -38,6 +41,8 @@ pub struct Settings {
     pub version: String,
     /// The form to report: `session` or `system`.
     pub form: String,
+    /// What the administrator demands of every request.
+    pub demanded: Demanded,
 }
 
 impl Default for Settings {
@@ -48,6 +53,7 @@ impl Default for Settings {
             interactive_deadline: Duration::from_secs(285),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             form: "session".to_owned(),
+            demanded: Demanded::default(),
         }
     }
 }
@@ -104,7 +110,41 @@ impl Engine {
         request: InteractiveRequest,
         agent: Arc<dyn UserAgent>,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
-        self.0.interactive(request, agent).await
+        let gate = Arc::new(OpenGate);
+        self.0.interactive(request, agent, gate).await
+    }
+
+    /// [`interactive`](Self::interactive), with a say in whether a sign-in may be shown.
+    ///
+    /// # Errors
+    ///
+    /// As [`interactive`](Self::interactive), and what the gate says.
+    pub async fn interactive_through(
+        &self,
+        gate: Arc<dyn PromptGate>,
+        request: InteractiveRequest,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<AuthenticationResult, AcquireTokenError> {
+        self.0.interactive(request, agent, gate).await
+    }
+
+    /// Waits for the person's attention, in the queue in which sign-ins wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none to be had any more.
+    pub async fn attention(
+        &self,
+        kind: PromptKind,
+        client_id: Option<&ClientId>,
+    ) -> Result<Attention, AcquireTokenError> {
+        let place = self.0.screen.queue.place(kind, client_id);
+        self.0.attention(place.at_once()).await
+    }
+
+    /// What is shown to the person, and what waits to be, in this order.
+    pub fn prompts(&self) -> Vec<PromptStatus> {
+        self.0.screen.queue.status()
     }
 
     /// Every account in the vault, as this client names its environment.

@@ -24,11 +24,14 @@ use crate::request::{CachePolicy, InteractiveRequest, ParentWindow, Prompt, Sile
 use crate::result::{AuthenticationResult, TokenType};
 use crate::settle::{FreshKey, OpenKey, binds_by_dpop};
 
+mod gate;
 mod queue;
 mod redeemed;
 mod replacement;
 mod screen;
 
+pub(crate) use gate::Open as OpenGate;
+pub use gate::{Attention, PromptGate, PromptKind, PromptStatus};
 pub(crate) use queue::SignIn;
 pub(crate) use replacement::Replacements;
 pub(crate) use screen::Screen;
@@ -43,6 +46,7 @@ pub(crate) struct Interactive {
     prompt: Option<Prompt>,
     window: ParentWindow,
     agent: Arc<dyn UserAgent>,
+    gate: Arc<dyn PromptGate>,
 }
 
 /// A sign-in the person has finished: what is left needs nobody's attention.
@@ -60,6 +64,7 @@ impl Shared {
         self: &Arc<Self>,
         request: InteractiveRequest,
         agent: Arc<dyn UserAgent>,
+        gate: Arc<dyn PromptGate>,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
         if request.prompt == Some(Prompt::None) {
             return self.without_showing(request).await;
@@ -76,6 +81,7 @@ impl Shared {
             prompt: request.prompt,
             window: request.window,
             agent,
+            gate,
         };
         let (asked, key) = (interactive.asked.clone(), interactive.key());
         let sign_in = self.sign_ins.join(key.clone(), || {
@@ -114,6 +120,7 @@ impl Shared {
         known: Arc<Known>,
     ) -> Result<SignedIn, AcquireTokenError> {
         let asked = &interactive.asked;
+        interactive.gate.admit()?;
         let (key, fresh_key) = self.sign_in_key(asked, &known).await?.unzip();
         let login_hint = self.login_hint(interactive)?;
         let sitting = interactive
@@ -142,6 +149,7 @@ impl Shared {
             let _note = self
                 .screen
                 .shows(interactive.key(), redirect_uri.replaced());
+            interactive.gate.shown();
             sitting.show(url).await?
         };
         Ok(SignedIn {
@@ -161,6 +169,7 @@ impl Shared {
         known: &Known,
     ) -> Result<Option<(OpenKey, FreshKey)>, AcquireTokenError> {
         let dpop = binds_by_dpop(&asked.authority, known)?;
+        asked.can_be_met(dpop, self.ports.keys.protection())?;
         match asked.token_type {
             TokenType::Dpop if !dpop => Err(asked.cannot_bind()),
             TokenType::Bearer if !dpop => Ok(None),

@@ -21,6 +21,7 @@ mod authority_metadata;
 mod binding_probe;
 mod bound;
 mod cache;
+mod demands;
 mod engine;
 mod failure;
 mod grant_proof;
@@ -40,5 +41,7 @@ mod vault;
 #[cfg(test)]
 mod testing;
 
+pub use demands::Demanded;
 pub use engine::{Engine, Settings};
+pub use interactive::{Attention, PromptGate, PromptKind, PromptStatus};
 pub use keyward_oauth as oauth;

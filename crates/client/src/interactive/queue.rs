@@ -5,11 +5,10 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use futures_util::future;
-use tokio::sync::OwnedSemaphorePermit;
-
 use keyward_oauth::identifiers::ClientId;
 
 use super::Interactive;
+use super::gate::{Attention, Place, PromptKind};
 use crate::account::AccountSelector;
 use crate::acquisition::Acquisition;
 use crate::authority::Tenant;
@@ -66,8 +65,10 @@ impl Shared {
     ) -> Result<Acquired, AcquireTokenError> {
         // While somebody else has the attention, there is time to look the authority up.
         let known = self.metadata.get(&self.ports, &interactive.asked.authority);
-        let at_once = self.screen.at_once();
-        let queued = at_once.is_none();
+        let client = &interactive.asked.client;
+        let place = self.screen.queue.place(PromptKind::SignIn, Some(client));
+        let at_once = place.at_once();
+        let queued = at_once.is_err();
         let (attention, known) = future::try_join(self.attention(at_once), known).await?;
         if queued && let Some(acquired) = self.silently_after_all(&interactive).await {
             return acquired;
@@ -88,16 +89,17 @@ impl Shared {
     }
 
     /// The person's attention, in the order it was asked for.
-    async fn attention(
+    pub(crate) async fn attention(
         &self,
-        at_once: Option<OwnedSemaphorePermit>,
-    ) -> Result<OwnedSemaphorePermit, AcquireTokenError> {
-        if let Some(attention) = at_once {
-            return Ok(attention);
-        }
-        tracing::info!("sign-in queued");
-        let attention = self.screen.in_turn().await;
-        attention.map_err(|_| panicked("the queue of sign-ins"))
+        at_once: Result<Attention, Place>,
+    ) -> Result<Attention, AcquireTokenError> {
+        let place = match at_once {
+            Ok(attention) => return Ok(attention),
+            Err(place) => place,
+        };
+        tracing::info!("queued for the person's attention");
+        let attention = place.in_turn().await;
+        attention.ok_or_else(|| panicked("the queue of sign-ins"))
     }
 
     /// Whoever waited may have what they want by now, through the sign-in they waited for.

@@ -1,16 +1,17 @@
 //! The person's attention: one sign-in at a time has it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-
+use super::gate::Queue;
 use super::queue::SignIn;
 use super::replacement::REGISTER;
 
 /// Who has the attention, and what is shown.
+#[derive(Default)]
 pub(crate) struct Screen {
-    attention: Arc<Semaphore>,
+    /// Who waits for the attention, or has it.
+    pub(crate) queue: Queue,
     shown: Mutex<Option<Shown>>,
 }
 
@@ -21,16 +22,6 @@ struct Shown {
 }
 
 impl Screen {
-    /// The attention, if nobody has it.
-    pub(super) fn at_once(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.attention).try_acquire_owned().ok()
-    }
-
-    /// The attention, in the order it was asked for.
-    pub(super) async fn in_turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Arc::clone(&self.attention).acquire_owned().await
-    }
-
     /// Takes note of what is shown, until the note is dropped. Only for who has the attention.
     pub(super) fn shows(&self, sign_in: SignIn, replaced: Option<&str>) -> Note<'_> {
         let replaced = replaced.map(str::to_owned);
@@ -62,15 +53,6 @@ impl Screen {
     /// The note is whole after every statement, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Option<Shown>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for Screen {
-    fn default() -> Self {
-        Self {
-            attention: Arc::new(Semaphore::new(1)),
-            shown: Mutex::default(),
-        }
     }
 }
 
