@@ -73,3 +73,25 @@ impl fmt::Display for PinChoice {
         })
     }
 }
+
+/// Where the key is kept that seals software keys and what is bound to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrappingKeyPlace {
+    /// In a file only the user may read.
+    File,
+    /// In the Secret Service of the user's session, sealed by the login password.
+    SecretService,
+}
+
+impl WrappingKeyPlace {
+    pub(crate) const ALL: &[Self] = &[Self::File, Self::SecretService];
+}
+
+impl fmt::Display for WrappingKeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::SecretService => "secret-service",
+        })
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::audit::AuditDestination;
-use crate::device::{KeyProtectionChoice, PinChoice};
+use crate::device::{KeyProtectionChoice, PinChoice, WrappingKeyPlace};
 use crate::hardening::IdleExit;
 use crate::origin::{Origin, Setting};
 use crate::policy::Verdict;
@@ -31,6 +31,7 @@ pub(crate) const TABLES: &[&str] = &[
     "interactive",
     "limits",
     "policy",
+    "software",
     "tpm",
     "user_agent",
 ];
@@ -113,6 +114,18 @@ pub(crate) const KEYS: &[Key] = &[
             let kept = &config.tpm.pin_kept;
             (kept.value.as_secs().to_string(), kept.origin.clone())
         },
+    },
+    Key {
+        name: "software.wrapping_key",
+        variable: "KEYWARD_SOFTWARE_WRAPPING_KEY",
+        doc: "Where the key is kept that seals software keys: \"file\", or \"secret-service\" (the \
+              session's keyring, reached through keyward-session).",
+        apply: |config, raw, origin| {
+            let place = raw.one_of(WrappingKeyPlace::ALL)?;
+            config.wrapping_key.set(place, origin);
+            Ok(())
+        },
+        show: |config| quoted(&config.wrapping_key),
     },
     Key {
         name: "require_binding",

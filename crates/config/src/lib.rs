@@ -29,7 +29,7 @@ pub mod supervisor;
 
 pub use audit::{Audit, AuditDestination, RateLimits};
 pub use authority::{Authority, AuthorityEntry, AuthorityKind, DpopUse, WELL_KNOWN_HOSTS};
-pub use device::{KeyProtectionChoice, PinChoice, TpmSettings};
+pub use device::{KeyProtectionChoice, PinChoice, TpmSettings, WrappingKeyPlace};
 pub use environment::{Environment, FlagName};
 pub use error::{ConfigError, Problem};
 pub use explain::Explanation;

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use crate::Permit;
 use crate::audit::{Audit, RateLimits};
 use crate::authority::{self, Authority, Stated};
-use crate::device::{KeyProtectionChoice, TpmSettings};
+use crate::device::{KeyProtectionChoice, TpmSettings, WrappingKeyPlace};
 use crate::document::{self, Document, Entry};
 use crate::environment::{Environment, FileSource, FlagName};
 use crate::error::{ConfigError, Problem};
@@ -26,6 +26,8 @@ pub struct Config {
     pub key_protection: Setting<KeyProtectionChoice>,
     /// The TPM, and whether its keys want a PIN.
     pub tpm: TpmSettings,
+    /// Where the key is kept that seals software keys.
+    pub wrapping_key: Setting<WrappingKeyPlace>,
     /// What is logged, as `tracing` directives.
     pub log: Setting<String>,
     /// Which bindings are acceptable.
@@ -114,6 +116,7 @@ impl Default for Config {
         Self {
             key_protection: Setting::default_of(KeyProtectionChoice::TpmOrSoftware),
             tpm: TpmSettings::default(),
+            wrapping_key: Setting::default_of(WrappingKeyPlace::File),
             log: Setting::default_of("info".to_owned()),
             require_binding: Setting::default_of(RequiredBinding::Any),
             require_key_protection: Setting::default_of(RequiredKeyProtection::Any),

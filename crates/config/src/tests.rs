@@ -640,3 +640,20 @@ proptest::proptest! {
         let _ = files.load();
     }
 }
+
+#[test]
+fn the_wrapping_key_is_in_a_file_unless_the_keyring_is_chosen() {
+    let default = Files::new().load().unwrap();
+    assert_eq!(default.wrapping_key.value, WrappingKeyPlace::File);
+    let chosen = Files::new().user("[software]\nwrapping_key = \"secret-service\"\n");
+    let chosen = chosen.load().unwrap();
+    assert_eq!(chosen.wrapping_key.value, WrappingKeyPlace::SecretService);
+    let problem = Files::new()
+        .user("[software]\nwrapping_key = \"tpm\"\n")
+        .load();
+    let problem = problem.unwrap_err().to_string();
+    assert!(
+        problem.contains("\"file\" or \"secret-service\""),
+        "{problem}"
+    );
+}
