@@ -21,4 +21,5 @@ mod redirect;
 mod take_over;
 mod theft;
 mod third_party;
+mod tpm;
 mod typed_interface;
