@@ -52,7 +52,6 @@ impl TpmKeyStore {
         deadline: Duration,
     ) -> Result<Self, KeyStoreError> {
         let tcti = Tcti::parse(tcti)?;
-        tcti.preload();
         let worker = Arc::new(Worker::new(tcti, deadline));
         Ok(Self {
             keys: Keys::open(folder, Arc::clone(&worker))?,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
-use tss_esapi::tcti_ldr::{TctiInfo, TctiNameConf};
+use tss_esapi::tcti_ldr::TctiNameConf;
 
 use crate::error::KeyStoreError;
 
@@ -71,15 +71,6 @@ impl Tcti {
     pub(super) fn device(&self) -> Option<&Path> {
         let path = self.text.strip_prefix("device:")?;
         Some(Path::new(path))
-    }
-
-    /// Loads the library that speaks over this transport and keeps it for the life of the process,
-    /// so that a process that later may open no other file still can connect.
-    pub(super) fn preload(&self) {
-        // Without it connecting fails later, and says so.
-        if let Ok(loaded) = TctiInfo::get_info(self.configuration()) {
-            std::mem::forget(loaded);
-        }
     }
 
     /// Whether the device file is there and may be opened, which the library would only log.
@@ -194,6 +185,30 @@ mod tests {
         assert!(hint(&path).contains("udev"), "{}", hint(&path));
         assert_eq!(group_name("root:x:0:\ntss:x:114:\n", 114).unwrap(), "tss");
         assert_eq!(group_name("root:x:0:\n", 114), None);
+    }
+
+    #[test]
+    fn who_may_not_open_the_device_is_told_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tpmrm0");
+        fs::write(&path, b"").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let tcti = Tcti::parse(&format!("device:{}", path.display())).unwrap();
+        // Whoever may everything would not be refused: a thread of nobody's is asked.
+        let checked = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            if rustix::process::geteuid().is_root() {
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            tcti.check_access()
+        });
+        let error = checked.join().unwrap().unwrap_err();
+        let KeyStoreError::NoPermission { device, hint } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(device, path.display().to_string());
+        assert!(hint.contains("usermod -aG"), "{hint}");
     }
 
     #[test]

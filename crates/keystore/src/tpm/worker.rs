@@ -143,24 +143,20 @@ impl Worker {
 
     fn submit(&self, request: Request) -> Result<(), Fault> {
         let mut running = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = match running.take() {
-            Some(thread) => thread,
-            None => start(self.tcti.clone())?,
+        let request = match running.as_ref().map(|thread| &thread.queue) {
+            None => request,
+            Some(queue) => match queue.try_send(request) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(_)) => {
+                    return Err(unavailable("too many requests wait for it".to_owned()));
+                }
+                // It ended, which it never should; another one may not.
+                Err(TrySendError::Disconnected(request)) => request,
+            },
         };
-        match thread.queue.try_send(request) {
-            Ok(()) => {
-                *running = Some(thread);
-                Ok(())
-            }
-            Err(TrySendError::Full(_)) => {
-                *running = Some(thread);
-                Err(unavailable("too many requests wait for it".to_owned()))
-            }
-            // The next request starts another thread.
-            Err(TrySendError::Disconnected(_)) => Err(unavailable(
-                "the thread that speaks with it ended".to_owned(),
-            )),
-        }
+        let thread = running.insert(start(self.tcti.clone())?);
+        let sent = thread.queue.try_send(request);
+        sent.map_err(|_| unavailable("the thread that speaks with it ended".to_owned()))
     }
 }
 
@@ -218,8 +214,9 @@ fn carry_out(mut request: Request, tcti: &Tcti, connection: &mut Option<Connecti
     let mut pauses = PAUSES.iter();
     loop {
         if Instant::now() >= request.expires {
-            // Nobody waits for it any more.
-            return;
+            // Nobody waits for it any more, or not for long.
+            let late = "it was busy until the deadline".to_owned();
+            return request.commands.give_up(unavailable(late));
         }
         let fresh = connection.is_none();
         let opened = match connection {
