@@ -2,96 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod started;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Duration;
+use std::os::unix::net::UnixListener;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
-
-/// A place for a broker; nothing of the user's own is near it.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path("run/broker.sock")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keywardd"));
-        command
-            .env_clear()
-            .env("KEYWARD_SOCKET", self.socket())
-            .env("KEYWARD_STATE_DIR", self.path("state"))
-            .env("KEYWARD_CONFIG", "/dev/null")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// Starts a broker, and waits until it says that it serves.
-    fn start(&self) -> Running {
-        self.start_command(self.command())
-    }
-
-    fn start_command(&self, mut command: Command) -> Running {
-        let path = self.path("ready");
-        let _ = fs::remove_file(&path);
-        let ready = UnixDatagram::bind(&path).unwrap();
-        ready
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        let child = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
-        let mut said = [0; 32];
-        let length = ready.recv(&mut said).unwrap();
-        assert_eq!(&said[..length], b"READY=1");
-        Running(child)
-    }
-
-    /// Runs a broker that is expected to end by itself.
-    fn fail(&self) -> Output {
-        self.command().output().unwrap()
-    }
-}
-
-struct Running(Child);
-
-impl Running {
-    fn end_by(mut self, signal: Signal) -> ExitStatus {
-        let pid = Pid::from_raw(self.0.id().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
-        self.0.wait().unwrap()
-    }
-}
-
-/// Whether somebody speaks D-Bus there (D-Bus specification, "Authentication Protocol").
-fn answers(socket: &Path) -> bool {
-    let Ok(mut stream) = UnixStream::connect(socket) else {
-        return false;
-    };
-    let uid = rustix::process::geteuid().as_raw().to_string();
-    let uid = uid
-        .bytes()
-        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    stream
-        .write_all(format!("\0AUTH EXTERNAL {uid}\r\n").as_bytes())
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    line.starts_with("OK ")
-}
+use rustix::process::Signal;
+use started::{Place, answers};
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -200,9 +119,9 @@ fn two_brokers_of_one_vault_are_told_apart_by_their_answers() {
     let mut second = place.start_command(command);
     // It serves, so that whoever asks is told; the log says the same.
     let mut line = String::new();
-    let stderr = second.0.stderr.take().unwrap();
+    let stderr = second.process.stderr.take().unwrap();
     BufReader::new(stderr).read_line(&mut line).unwrap();
-    let holder = format!("process {} holds ", first.0.id());
+    let holder = format!("process {} holds ", first.process.id());
     assert!(
         line.contains(&holder) && line.contains("one keywardd per vault"),
         "{line}"
@@ -230,7 +149,7 @@ fn nothing_is_logged_at_a_level_that_is_off() {
     let mut command = place.command();
     command.args(["--log", "off"]);
     let mut running = place.start_command(command);
-    let mut stderr = running.0.stderr.take().unwrap();
+    let mut stderr = running.process.stderr.take().unwrap();
     running.end_by(Signal::TERM);
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
@@ -241,7 +160,7 @@ fn nothing_is_logged_at_a_level_that_is_off() {
 fn nobody_reading_the_log_stops_nothing() {
     let place = Place::new();
     let mut running = place.start();
-    drop(running.0.stderr.take());
+    drop(running.process.stderr.take());
     assert!(answers(&place.socket()));
     assert_eq!(running.end_by(Signal::TERM).code(), Some(0));
 }
