@@ -121,6 +121,19 @@ impl Request {
         }))
     }
 
+    /// Its name in records of outcomes.
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Bearer(_) | Self::Silent(_) => "acquire_token_silent",
+            Self::Interactive(_) => "acquire_token_interactive",
+            Self::Accounts(_) => "accounts",
+            Self::SignOut(_) => "sign_out",
+            Self::DpopProof(_) => "dpop_proof",
+            Self::Status => "status",
+            Self::Manage(_) => "manage",
+        }
+    }
+
     async fn perform(
         self,
         service: &dyn BrokerService,
@@ -246,7 +259,11 @@ impl Job<'_> {
         let admitted = self.in_flight.admit(self.counted_as, self.id, call.size());
         let (_ticket, registration) = match admitted {
             Ok(admitted) => admitted,
-            Err(error) => return call.fail(&error),
+            Err(error) => {
+                let operation = request.operation();
+                self.service.refused(self.caller, operation, &error);
+                return call.fail(&error);
+            }
         };
         let work = request.perform(self.service, self.caller, self.agent);
         match Abortable::new(work, registration).await {

@@ -67,6 +67,12 @@ pub trait BrokerService: Send + Sync + 'static {
         uid == rustix::process::getuid().as_raw()
     }
 
+    /// A request was refused before it reached any other method here, because its caller has too
+    /// many already.
+    fn refused(&self, caller: &Caller, operation: &'static str, error: &AcquireTokenError) {
+        let _ = (caller, operation, error);
+    }
+
     /// A token without interaction. Never signs anybody in.
     async fn acquire_token_silent(
         &self,

@@ -4,18 +4,20 @@
 //! tries again: a mended configuration or a freed disk needs no restart.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::BrokerStatus;
-use keyward_config::{Config, ConfigError, Form};
+use keyward_config::{AuditDestination, Config, ConfigError, Form, Places};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Options;
 use crate::opening::{self, Open};
+use crate::outcome::Outcomes;
 
 /// How long a failure is every request's answer before opening is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ pub(crate) struct Holdings {
     options: Options,
     held: RwLock<Held>,
     attempt: Mutex<Attempt>,
+    /// Where outcomes are recorded.
+    outcomes: RwLock<Arc<Outcomes>>,
     /// Every vault that is opened keeps a sender until it is closed.
     in_use: watch::Sender<()>,
 }
@@ -48,6 +52,7 @@ impl Holdings {
     /// Opens everything there is to open. Failing is not an error here, and taking long neither.
     pub(crate) async fn open(options: Options, config: Result<Config, ConfigError>) -> Self {
         let (in_use, _) = watch::channel(());
+        let outcomes = outcomes(&options, config.as_ref().ok(), &in_use);
         let first = tokio::spawn(opening::open(options.clone(), config, in_use.clone()));
         let holdings = Self {
             options,
@@ -56,6 +61,7 @@ impl Holdings {
                 running: Some(first),
                 ended: Instant::now(),
             }),
+            outcomes: RwLock::new(outcomes),
             in_use,
         };
         let opened = timeout(AT_START, holdings.opened()).await;
@@ -79,9 +85,16 @@ impl Holdings {
         }
     }
 
+    /// Where outcomes are recorded.
+    pub(crate) fn outcomes(&self) -> Arc<Outcomes> {
+        let outcomes = self.outcomes.read();
+        Arc::clone(&outcomes.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What is running and what is wrong with it.
     pub(crate) async fn status(&self) -> BrokerStatus {
         let mut status = self.own_status().await;
+        status.problems.extend(self.outcomes().audit().problem());
         crate::sandbox::report(&mut status);
         status
     }
@@ -156,6 +169,22 @@ impl Holdings {
         held.clone()
     }
 
+    /// Records outcomes by this configuration, if the last one could not be used.
+    async fn record_by(&self, config: Option<&Config>) {
+        let unusable = |error: AcquireTokenError| error.kind() == ErrorKind::IncorrectConfiguration;
+        if config.is_none() || !self.peek().err().is_some_and(unusable) {
+            return;
+        }
+        // Two must not number records of the same file.
+        self.outcomes().audit().close().await;
+        let outcomes = outcomes(&self.options, config, &self.in_use);
+        let mut current = self.outcomes.write();
+        let current = current
+            .as_mut()
+            .unwrap_or_else(|poisoned| poisoned.get_mut());
+        **current = outcomes;
+    }
+
     /// Waits for what is being opened; tries again, if the last time is long enough ago. Giving up
     /// waiting does not end the attempt.
     async fn opened(&self) -> Held {
@@ -168,6 +197,7 @@ impl Holdings {
             None => {
                 let environment = &self.options.environment;
                 let config = keyward_config::load(environment, self.options.permit);
+                self.record_by(config.as_ref().ok()).await;
                 let again = opening::open(self.options.clone(), config, self.in_use.clone());
                 running.insert(tokio::spawn(again))
             }
@@ -190,6 +220,22 @@ impl Drop for Holdings {
             running.abort();
         }
     }
+}
+
+/// Where outcomes are recorded: by this configuration, or by the default one until there is one that
+/// can be used. Without a place, nowhere.
+fn outcomes(
+    options: &Options,
+    config: Option<&Config>,
+    in_use: &watch::Sender<()>,
+) -> Arc<Outcomes> {
+    let mut config = config.cloned().unwrap_or_default();
+    let state_dir = Places::state_dir(&options.environment).map(|place| place.value);
+    let state_dir = state_dir.unwrap_or_else(|_| {
+        config.audit.to.value = AuditDestination::Off;
+        PathBuf::new()
+    });
+    Arc::new(Outcomes::new(&config, &state_dir, in_use.clone()))
 }
 
 /// What holds the keys takes its time.

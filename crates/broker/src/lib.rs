@@ -9,6 +9,7 @@
 
 mod activation;
 mod args;
+mod audit;
 mod authorities;
 mod decision;
 mod device_keys;

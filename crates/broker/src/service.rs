@@ -2,21 +2,27 @@
 //! may they, do it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use keyward_broker_ipc::service::{BrokerService, Caller};
 use keyward_client::account::AccountInfo;
+use keyward_client::audit::AuditQuery;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::ClientId;
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::{BrokerStatus, SignOutRequest};
-use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
+use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentRequest, TokenRequest};
 use keyward_client::result::AuthenticationResult;
 
+use crate::audit::Decision;
 use crate::holdings::Holdings;
 use crate::opening::Open;
-use crate::outcome::{self, Call};
+use crate::outcome::{Call, Decided, Ids};
+
+/// The rule that refuses what demands are not met by.
+const REQUIREMENTS: &str = "require";
 
 /// The broker, as its server sees it.
 pub(crate) struct Service {
@@ -53,6 +59,7 @@ impl Service {
     /// What can be handed out without waiting for anything, to whom all of it is allowed.
     fn at_hand(&self, caller: &Caller, request: &SilentRequest) -> Option<AuthenticationResult> {
         self.admit(caller).ok()?;
+        self.holdings.outcomes().audit().admit().ok()?;
         let open = self.holdings.peek().ok()?;
         let requirements = &open.requirements;
         requirements
@@ -63,30 +70,82 @@ impl Service {
         Some(result)
     }
 
-    async fn admitted(&self, caller: &Caller) -> Result<Arc<Open>, AcquireTokenError> {
-        self.admit(caller)?;
+    /// Reads the record of outcomes. Works whatever else does not.
+    async fn audit(
+        &self,
+        caller: &Caller,
+        query: AuditQuery,
+    ) -> Result<ManageAnswer, AcquireTokenError> {
+        let outcomes = self.holdings.outcomes();
+        // Whoever follows asks twice a second; the first time is what is worth a record.
+        let follows = query.after.is_some() || query.before.is_some();
+        let read = async {
+            self.admit(caller)?;
+            let page = outcomes.audit().page(query).await?;
+            Ok(ManageAnswer::Audit(page))
+        };
+        if follows {
+            outcomes.asks(caller, Instant::now())?;
+            return read.await;
+        }
+        let call = Call::new(Arc::clone(&outcomes), "audit", caller, Ids::default());
+        let admitted = call.in_bounds();
+        let work = async {
+            admitted?;
+            read.await
+        };
+        call.observe(work).await
+    }
+
+    async fn admitted(
+        &self,
+        caller: &Caller,
+        decided: &Decided,
+    ) -> Result<Arc<Open>, AcquireTokenError> {
+        decided.unless_denied("uid", self.admit(caller))?;
         self.holdings.get().await
+    }
+
+    /// What is held, for a token that meets what is demanded.
+    async fn admitted_for(
+        &self,
+        caller: &Caller,
+        request: &TokenRequest,
+        decided: &Decided,
+    ) -> Result<Arc<Open>, AcquireTokenError> {
+        let open = self.admitted(caller, decided).await?;
+        let meets = open.requirements.admit(request, open.providers.choice());
+        decided.unless_denied(REQUIREMENTS, meets)?;
+        Ok(open)
     }
 }
 
 #[async_trait]
 impl BrokerService for Service {
+    fn refused(&self, caller: &Caller, operation: &'static str, error: &AcquireTokenError) {
+        self.holdings.outcomes().refused(caller, operation, error);
+    }
+
     async fn acquire_token_silent(
         &self,
         caller: &Caller,
         request: SilentRequest,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
-        if let Some(result) = self.at_hand(caller, &request) {
-            outcome::at_hand(caller, &request.token, &result);
+        let (outcomes, started) = (self.holdings.outcomes(), Instant::now());
+        let asked = outcomes.asks(caller, started);
+        if asked.is_ok()
+            && let Some(result) = self.at_hand(caller, &request)
+        {
+            outcomes.at_hand(caller, &request, &result, (started, Decision::default()));
             return Ok(result);
         }
-        let call = Call::acquisition("acquire_token_silent", caller, &request.token);
+        let call = Call::silent(outcomes, caller, &request, asked);
+        let (decided, admitted) = (call.decided(), call.admit_to_network());
         let work = async {
-            let open = self.admitted(caller).await?;
-            open.requirements
-                .admit(&request.token, open.providers.choice())?;
+            admitted?;
+            let open = self.admitted_for(caller, &request.token, &decided).await?;
             let result = open.engine.silent(request).await?;
-            open.requirements.check(&result)?;
+            decided.unless_denied(REQUIREMENTS, open.requirements.check(&result))?;
             Ok(result)
         };
         // Boxed, so that what most requests need stays small.
@@ -99,13 +158,13 @@ impl BrokerService for Service {
         request: InteractiveRequest,
         agent: Arc<dyn UserAgent>,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
-        let call = Call::acquisition("acquire_token_interactive", caller, &request.token);
+        let call = Call::interactive(self.holdings.outcomes(), caller, &request);
+        let (decided, admitted) = (call.decided(), call.admit_to_network());
         let work = async {
-            let open = self.admitted(caller).await?;
-            open.requirements
-                .admit(&request.token, open.providers.choice())?;
+            admitted?;
+            let open = self.admitted_for(caller, &request.token, &decided).await?;
             let result = open.engine.interactive(request, agent).await?;
-            open.requirements.check(&result)?;
+            decided.unless_denied(REQUIREMENTS, open.requirements.check(&result))?;
             Ok(result)
         };
         Box::pin(call.observe(work)).await
@@ -116,8 +175,14 @@ impl BrokerService for Service {
         caller: &Caller,
         client_id: &ClientId,
     ) -> Result<Vec<AccountInfo>, AcquireTokenError> {
-        let call = Call::new("accounts", caller, Some(client_id), None);
-        let work = async { self.admitted(caller).await?.engine.accounts(client_id) };
+        let ids = Ids::client(client_id);
+        let call = Call::new(self.holdings.outcomes(), "accounts", caller, ids);
+        let (decided, admitted) = (call.decided(), call.admit());
+        let work = async {
+            admitted?;
+            let open = self.admitted(caller, &decided).await?;
+            open.engine.accounts(client_id)
+        };
         call.observe(work).await
     }
 
@@ -126,10 +191,18 @@ impl BrokerService for Service {
         caller: &Caller,
         request: SignOutRequest,
     ) -> Result<(), AcquireTokenError> {
-        let client_id = request.client_id.clone();
-        let correlation_id = Some(request.correlation_id);
-        let call = Call::new("sign_out", caller, Some(&client_id), correlation_id);
-        let work = async { self.admitted(caller).await?.engine.sign_out(request).await };
+        let ids = Ids {
+            client_id: Some(&request.client_id),
+            correlation_id: Some(request.correlation_id),
+        };
+        let call = Call::new(self.holdings.outcomes(), "sign_out", caller, ids)
+            .for_account(&request.account);
+        let (decided, admitted) = (call.decided(), call.admit());
+        let work = async {
+            admitted?;
+            let open = self.admitted(caller, &decided).await?;
+            open.engine.sign_out(request).await
+        };
         call.observe(work).await
     }
 
@@ -138,21 +211,27 @@ impl BrokerService for Service {
         caller: &Caller,
         request: DpopProofRequest,
     ) -> Result<String, AcquireTokenError> {
-        let client_id = request.client_id.clone();
-        let call = Call::new("dpop_proof", caller, Some(&client_id), None);
+        let ids = Ids::client(&request.client_id);
+        let call = Call::new(self.holdings.outcomes(), "dpop_proof", caller, ids);
+        let (decided, admitted) = (call.decided(), call.admit());
         let work = async {
-            self.admitted(caller)
-                .await?
-                .engine
-                .dpop_proof(request)
-                .await
+            admitted?;
+            let open = self.admitted(caller, &decided).await?;
+            open.engine.dpop_proof(request).await
         };
         call.observe(work).await
     }
 
     async fn status(&self, caller: &Caller) -> Result<BrokerStatus, AcquireTokenError> {
-        self.admit(caller)?;
-        Ok(self.holdings.status().await)
+        let call = Call::new(self.holdings.outcomes(), "status", caller, Ids::default());
+        // Also where nothing can be recorded: it is what says so.
+        let (decided, admitted) = (call.decided(), call.in_bounds());
+        let work = async {
+            admitted?;
+            decided.unless_denied("uid", self.admit(caller))?;
+            Ok(self.holdings.status().await)
+        };
+        call.observe(work).await
     }
 
     async fn manage(
@@ -161,8 +240,16 @@ impl BrokerService for Service {
         request: ManageRequest,
         agent: Arc<dyn UserAgent>,
     ) -> Result<ManageAnswer, AcquireTokenError> {
-        let call = Call::new("manage", caller, None, None);
-        let work = async { self.admitted(caller).await?.manage(request, agent).await };
+        if let ManageRequest::Audit(query) = request {
+            return self.audit(caller, query).await;
+        }
+        let call = Call::new(self.holdings.outcomes(), "manage", caller, Ids::default());
+        let (decided, admitted) = (call.decided(), call.admit());
+        let work = async {
+            admitted?;
+            let open = self.admitted(caller, &decided).await?;
+            open.manage(request, agent).await
+        };
         Box::pin(call.observe(work)).await
     }
 }
