@@ -20,6 +20,8 @@ pub(crate) struct Database {
     pub(crate) data_keys: DataKeys,
     /// Set when nothing may be written any more, with the reason.
     pub(crate) closed: Option<StoreError>,
+    /// Data keys that were opened and whose epoch did not end since.
+    begun: Vec<i64>,
     /// What is wrong and costs no record.
     pub(crate) notes: Vec<StoreError>,
     /// After the connection, so that the lock is given up last.
@@ -46,6 +48,7 @@ impl Database {
             connection,
             closed: (!writable).then_some(StoreError::ReadOnly),
             notes: Vec::new(),
+            begun: Vec::new(),
             place,
         };
         // Whatever keeps it from being served keeps it from being written as well.
@@ -60,7 +63,8 @@ impl Database {
         schema::leave_log(&self.connection, leave)
     }
 
-    /// Opens the data keys that can be opened by now. For each this is the start of an epoch.
+    /// Opens the data keys that can be opened by now. For each an epoch ends, as soon as the vault
+    /// is known to be whole or something is to be written anyway.
     ///
     /// # Errors
     ///
@@ -73,14 +77,21 @@ impl Database {
                 return Err(error);
             }
         };
-        if self.closed.is_none() {
-            for id in opened {
-                if let Err(error) = self.data_keys.end_epoch(id, &self.connection) {
-                    self.notes.push(error);
-                }
+        self.begun.extend(opened);
+        Ok(())
+    }
+
+    /// Ends the epoch of each data key that was opened since this was called last. What keeps it
+    /// from ending keeps nothing from being served.
+    pub(crate) fn end_begun_epochs(&mut self) {
+        if self.closed.is_some() {
+            return;
+        }
+        for id in std::mem::take(&mut self.begun) {
+            if let Err(error) = self.data_keys.end_epoch(id, &self.connection) {
+                self.notes.push(error);
             }
         }
-        Ok(())
     }
 
     /// A vault of which nothing can be read for now is not opened: a record that is written now
@@ -158,6 +169,7 @@ impl Database {
         if let Some(why) = &self.closed {
             return Err(why.clone());
         }
+        self.end_begun_epochs();
         let mut made = Vec::new();
         let written = self
             .make_data_keys(changes, &mut made)
@@ -227,6 +239,7 @@ impl Database {
         if let Some(why) = &self.closed {
             return Err(why.clone());
         }
+        self.begun.clear();
         let ids: Vec<i64> = self.data_keys.keys.iter().map(|key| key.id).collect();
         let mut ended = Ok(());
         for id in ids {

@@ -14,10 +14,31 @@ pub(crate) fn of_database(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             StoreError::InUse("another program has the database open".to_owned())
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+        // `Unknown` is SQLite's word for a statement that does not fit the tables: ours do, unless
+        // the tables were changed.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
             StoreError::Damaged(format!("the database is damaged ({error})"))
         }
-        _ => StoreError::Io(error.to_string()),
+        Some(_) => StoreError::Io(error.to_string()),
+        None => of_content(error),
+    }
+}
+
+/// Names what is wrong with the content: a value of another type than was written, or tables our
+/// statements do not fit.
+fn of_content(error: &rusqlite::Error) -> StoreError {
+    match error {
+        // Without the statement, which is ours and tells nobody anything.
+        rusqlite::Error::SqlInputError { msg, .. } => {
+            StoreError::Damaged(format!("the database is damaged ({msg})"))
+        }
+        rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::QueryReturnedNoRows => {
+            StoreError::Damaged(format!("the database is damaged ({error})"))
+        }
+        other => StoreError::Io(other.to_string()),
     }
 }
 

@@ -167,6 +167,7 @@ impl Database {
         if let Some(damage) = scan.damage() {
             self.closed = Some(damage.clone());
         }
+        self.end_begun_epochs();
         let mut problems = scan.problems(&self.data_keys);
         problems.extend(self.notes.iter().cloned());
         problems.into_iter().map(Err).collect()

@@ -117,12 +117,19 @@ fn load(shared: &Shared, batches: &mpsc::Sender<Batch>) {
     }
     let mut scan = Scan::new();
     loop {
-        let batch = with(shared, |database| scan.next(database));
-        let last = batch.as_ref().map_or(true, Vec::is_empty);
-        let batch = batch.map(|found| found.into_iter().filter_map(Found::into_record).collect());
-        // Whoever does not wait any more needs no more.
-        if batches.blocking_send(batch).is_err() || last {
-            break;
+        match with(shared, |database| scan.next(database)) {
+            Ok(found) if found.is_empty() => break,
+            Ok(found) => {
+                let records = found.into_iter().filter_map(Found::into_record);
+                // Whoever does not wait any more needs no more.
+                if batches.blocking_send(Ok(records.collect())).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                drop(batches.blocking_send(Err(error)));
+                return;
+            }
         }
     }
     let problems = with(shared, |database| Ok(database.after(&scan)));

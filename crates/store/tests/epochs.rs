@@ -6,9 +6,7 @@ mod device;
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use device::{Device, contents, key, open, open_with, private_dir, put, put_as, software, tpm};
@@ -104,6 +102,13 @@ fn put_back(folder: &Path, copy: &[u8]) {
     fs::write(folder.join("vault.db"), copy).unwrap();
 }
 
+/// Opens a vault and reads it, as the broker does when it starts.
+async fn started(folder: &Path, providers: Vec<KeyProvider>) -> Vault {
+    let vault = open_with(folder, providers).unwrap();
+    contents(&vault).await;
+    vault
+}
+
 async fn write(vault: &Vault, changes: Vec<Change>) {
     vault.apply(changes).await.unwrap();
 }
@@ -192,7 +197,7 @@ async fn one_old_part_makes_the_whole_vault_an_old_one() {
     .await;
     drop(vault);
     let old = database(dir.path());
-    drop(open_with(dir.path(), mixed(&counters)).unwrap());
+    drop(started(dir.path(), mixed(&counters)).await);
     put_back(dir.path(), &old);
     assert_rolled_back(open_with(dir.path(), mixed(&counters)));
 }
@@ -279,7 +284,7 @@ async fn a_device_that_lets_nobody_count_is_used_and_says_so() {
     drop(vault);
     // As soon as it may, it counts.
     counters.fail(None);
-    let vault = open_with(dir.path(), detected(&counters)).unwrap();
+    let vault = started(dir.path(), detected(&counters)).await;
     assert_eq!(detection(&vault).await, (Detection::Device, Some(40)));
 }
 
@@ -300,7 +305,7 @@ async fn a_file_notices_a_vault_that_was_put_back_alone() {
     assert_eq!(detection(&vault).await, (Detection::BestEffort, Some(1)));
     drop(vault);
     let old = database(dir.path());
-    drop(open_with(dir.path(), best_effort(dir.path())).unwrap());
+    drop(started(dir.path(), best_effort(dir.path())).await);
     put_back(dir.path(), &old);
     assert_rolled_back(open_with(dir.path(), best_effort(dir.path())));
 }
@@ -314,7 +319,7 @@ async fn a_file_that_is_gone_or_older_than_the_vault_locks_nobody_out() {
     let count = dir.path().join("vault.epoch");
     let early = fs::read(&count).unwrap();
     for _ in 0..3 {
-        drop(open_with(dir.path(), best_effort(dir.path())).unwrap());
+        drop(started(dir.path(), best_effort(dir.path())).await);
     }
     fs::write(&count, &early).unwrap();
     let vault = open_with(dir.path(), best_effort(dir.path())).unwrap();
@@ -329,7 +334,7 @@ async fn a_file_that_is_gone_or_older_than_the_vault_locks_nobody_out() {
 async fn a_vault_of_format_1_counts_from_its_migration_on() {
     let (dir, counters) = (private_dir(), Counters::default());
     device::format_1(dir.path());
-    drop(open_with(dir.path(), detected(&counters)).unwrap());
+    drop(started(dir.path(), detected(&counters)).await);
     let migrated = database(dir.path());
     let vault = open_with(dir.path(), detected(&counters)).unwrap();
     assert_eq!(contents(&vault).await.0.len(), 3);
@@ -359,128 +364,4 @@ async fn a_vault_that_was_counted_is_not_served_by_somebody_who_does_not() {
     drop(vault);
     let error = open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("nothing counts here"), "{error}");
-}
-
-const FOLDER: &str = "KEYWARD_TEST_FOLDER";
-const MOMENT: &str = "KEYWARD_TEST_MOMENT";
-
-/// A counter that ends the process at one moment before or after one of its steps.
-struct Deadly {
-    counter: FileCounter,
-    moment: usize,
-    passed: AtomicUsize,
-}
-
-impl Deadly {
-    fn pass(&self) {
-        if self.passed.fetch_add(1, Ordering::SeqCst) == self.moment {
-            std::process::abort();
-        }
-    }
-
-    fn around<T>(&self, step: impl FnOnce(&FileCounter) -> T) -> T {
-        self.pass();
-        let done = step(&self.counter);
-        self.pass();
-        done
-    }
-}
-
-impl EpochCounter for Deadly {
-    fn create(&self) -> Result<(String, u64), CounterError> {
-        self.around(FileCounter::create)
-    }
-
-    fn read(&self, name: &str) -> Result<u64, CounterError> {
-        self.around(|counter| counter.read(name))
-    }
-
-    fn step(&self, name: &str) -> Result<u64, CounterError> {
-        self.around(|counter| counter.step(name))
-    }
-
-    fn remove(&self, name: &str) -> Result<(), CounterError> {
-        self.around(|counter| counter.remove(name))
-    }
-}
-
-fn of_file(folder: &Path) -> Vec<KeyProvider> {
-    vec![KeyProvider {
-        rollback: Rollback::Detected(Box::new(FileCounter::beside(folder))),
-        ..software(Device(1))
-    }]
-}
-
-/// What the test below runs: a start, a write and a sign-out, which end where they are told to.
-#[tokio::test]
-#[ignore = "run and ended by the test below"]
-async fn mortal() {
-    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
-    let moment = std::env::var(MOMENT).unwrap().parse().unwrap();
-    let deadly = Deadly {
-        counter: FileCounter::beside(&folder),
-        moment,
-        passed: AtomicUsize::new(0),
-    };
-    let provider = KeyProvider {
-        rollback: Rollback::Detected(Box::new(deadly)),
-        ..software(Device(1))
-    };
-    let vault = open_with(&folder, vec![provider]).unwrap();
-    write(&vault, vec![put("a", "2", "two")]).await;
-    vault.end_epoch().await.unwrap();
-}
-
-/// Whether it lived.
-fn run_mortal(folder: &Path, moment: usize) -> bool {
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "mortal", "--ignored"])
-        .env(FOLDER, folder)
-        .env(MOMENT, moment.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    status.success()
-}
-
-/// Ends the process at every moment there is. Afterwards the vault opens with all it promised, and
-/// a copy from before does not.
-async fn dies_at_every_moment(vault_is_there: bool) -> usize {
-    for moment in 0.. {
-        let dir = private_dir();
-        let mut old = None;
-        if vault_is_there {
-            let vault = open_with(dir.path(), of_file(dir.path())).unwrap();
-            write(&vault, vec![put("a", "1", "one")]).await;
-            drop(vault);
-            old = Some(database(dir.path()));
-        }
-        let lived = run_mortal(dir.path(), moment);
-        // Twice: what was interrupted is finished by the first.
-        for _ in 0..2 {
-            let vault = open_with(dir.path(), of_file(dir.path()))
-                .unwrap_or_else(|error| panic!("locked out at moment {moment}: {error}"));
-            let (records, errors) = contents(&vault).await;
-            assert_eq!(errors, [], "moment {moment}");
-            assert_eq!(records.contains(&"a/1=one".to_owned()), vault_is_there);
-            assert!(!lived || records.contains(&"a/2=two".to_owned()));
-        }
-        if let Some(old) = old {
-            put_back(dir.path(), &old);
-            assert_rolled_back(open_with(dir.path(), of_file(dir.path())));
-        }
-        if lived {
-            return moment;
-        }
-    }
-    unreachable!("it lives when all moments are over")
-}
-
-#[tokio::test]
-async fn a_crash_between_any_two_steps_locks_nobody_out_and_lets_no_old_vault_pass() {
-    // Start: check, read, step. Sign-out: read, step. Each has a before and an after.
-    assert_eq!(dies_at_every_moment(true).await, 10);
-    // A new vault: create at the first record. Sign-out: read, step.
-    assert_eq!(dies_at_every_moment(false).await, 6);
 }
