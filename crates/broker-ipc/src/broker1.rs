@@ -204,6 +204,8 @@ pub(crate) struct Envelope {
     pub(crate) on_behalf_of: Option<Caller>,
     /// For whom a user agent is offered.
     pub(crate) offered_for: Option<String>,
+    /// Whether that process also keeps secrets for the broker.
+    pub(crate) offers_secrets: bool,
 }
 
 impl Envelope {
@@ -229,6 +231,7 @@ impl Envelope {
                 on_behalf_of: asked.caller(peer, programs)?,
                 id: asked.request_id.map(Cow::into_owned),
                 offered_for: None,
+                offers_secrets: false,
             });
         }
         let dict: Dict<'_> = body.deserialize().map_err(|_| malformed("a{sv}"))?;
@@ -237,6 +240,7 @@ impl Envelope {
             id: dict.owned_text("request_id")?,
             on_behalf_of: wire::caller::read(&dict, peer, programs)?,
             offered_for: dict.owned_text("for")?,
+            offers_secrets: dict.flag("secrets")?,
         })
     }
 }

@@ -27,11 +27,14 @@ const DEFAULT_COLLECTION: &str = "/org/freedesktop/secrets/aliases/default";
 /// What stands for no object.
 const NONE: &str = "/";
 
+/// A secret, wiped when dropped.
+pub type Secret = Zeroizing<Vec<u8>>;
+
 /// A place for small secrets under names.
 #[async_trait]
 pub trait SecretStore: Send + Sync {
     /// The secret of this name; `None`: there is none.
-    async fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretStoreError>;
+    async fn read(&self, name: &str) -> Result<Option<Secret>, SecretStoreError>;
 
     /// Keeps a secret under this name, in place of one that is there.
     async fn write(&self, name: &str, secret: &[u8]) -> Result<(), SecretStoreError>;
@@ -49,7 +52,7 @@ pub struct SecretService {
 }
 
 /// A secret as it travels: session, parameters, value, content type.
-type Secret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
+type Travelling = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
 impl SecretService {
     /// The one on this bus. Connects with every call: calls are rare.
@@ -60,7 +63,7 @@ impl SecretService {
 
 #[async_trait]
 impl SecretStore for SecretService {
-    async fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretStoreError> {
+    async fn read(&self, name: &str) -> Result<Option<Secret>, SecretStoreError> {
         in_time(async {
             let session = Session::open(&self.address).await?;
             session.read(name).await
@@ -97,15 +100,15 @@ impl Session {
         Ok(Self { bus, path })
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretStoreError> {
+    async fn read(&self, name: &str) -> Result<Option<Secret>, SecretStoreError> {
         let Some(item) = self.find(name).await? else {
             return Ok(None);
         };
         let reply = call(&self.bus, item.as_str(), ITEM, "GetSecret", &self.path).await?;
         let body = reply.body();
-        let (secret,): (Secret,) = body.deserialize().map_err(|_| misunderstood())?;
+        let (secret,): (Travelling,) = body.deserialize().map_err(|_| misunderstood())?;
         let (_, _, value, _) = secret;
-        Ok(Some(Zeroizing::new(value)))
+        Ok(Some(Secret::new(value)))
     }
 
     async fn write(&self, name: &str, secret: &[u8]) -> Result<(), SecretStoreError> {

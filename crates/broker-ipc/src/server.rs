@@ -297,7 +297,8 @@ impl Peer {
             Err(error) => return call.fail(&error.in_request()),
         };
         let Some(request) = envelope.request else {
-            return match self.offer(envelope.offered_for.as_deref(), peer) {
+            let offered = self.offer(&envelope, peer);
+            return match offered {
                 Ok(()) => call.reply(&Entries::new()),
                 Err(error) => call.fail(&error),
             };
@@ -328,7 +329,8 @@ impl Peer {
             .unwrap_or_else(|| Arc::new(NoAgent))
     }
 
-    fn offer(&self, scope: Option<&str>, peer: &Caller) -> Result<(), AcquireTokenError> {
+    fn offer(&self, envelope: &Envelope, peer: &Caller) -> Result<(), AcquireTokenError> {
+        let scope = envelope.offered_for.as_deref();
         let scope = scope
             .ok_or(WireError::Missing("for"))
             .and_then(|text| {
@@ -347,6 +349,10 @@ impl Peer {
             }
             AgentScope::Everyone => {
                 self.seat.agents().offer(self.number, Arc::clone(&agent));
+                if envelope.offers_secrets {
+                    let secrets = Arc::clone(&agent);
+                    self.server.service.secrets_offered(peer.uid, secrets);
+                }
                 agent
             }
             AgentScope::OwnRequests => self.seat.agents().own(

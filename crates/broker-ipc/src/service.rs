@@ -15,6 +15,7 @@ use keyward_client::request::{DpopProofRequest, InteractiveRequest, SilentReques
 use keyward_client::result::AuthenticationResult;
 
 use crate::program::Program;
+use crate::secret_service::SecretStore;
 
 /// Who asks. Comes from the transport, never from the arguments of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,12 @@ pub trait BrokerService: Send + Sync + 'static {
     /// many already.
     fn refused(&self, caller: &Caller, operation: &'static str, error: &AcquireTokenError) {
         let _ = (caller, operation, error);
+    }
+
+    /// Takes note that a process of this user's session offers to keep secrets in its keyring. The
+    /// newest offer is the one to use; one whose process is gone fails.
+    fn secrets_offered(&self, uid: u32, secrets: Arc<dyn SecretStore>) {
+        let _ = (uid, secrets);
     }
 
     /// A token without interaction. Never signs anybody in.

@@ -4,8 +4,9 @@
 
 mod fixtures;
 
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use fixtures::{
 use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::program::Program;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions, Starter};
+use keyward_broker_ipc::secret_service::{Secret, SecretStore, SecretStoreError};
 use keyward_broker_ipc::server::Limits;
 use keyward_broker_ipc::service::{Caller, Via};
 use keyward_client::account::AccountSelector;
@@ -125,6 +127,66 @@ async fn what_the_broker_holds_can_be_asked_for() {
     assert_eq!(answer, ManageAnswer::Device(device()));
     let caller = socket.broker.callers.lock().unwrap().pop().unwrap();
     assert_eq!(caller.via, Via::Socket);
+}
+
+#[tokio::test]
+async fn secrets_are_kept_by_the_process_that_offered_to() {
+    let socket = Socket::new(Limits::default());
+    let agent = FakeAgent::new(Person::SignsIn);
+    let plain = socket
+        .options()
+        .with_agent(agent.clone(), AgentScope::Everyone);
+    SocketBroker::new(plain).connect().await.unwrap();
+    assert!(socket.broker.secrets.lock().unwrap().is_none());
+
+    let kept = Arc::new(KeptSecrets::default());
+    let keeps = socket
+        .options()
+        .with_agent(agent, AgentScope::Everyone)
+        .with_secrets(kept.clone());
+    let session = SocketBroker::new(keeps);
+    session.connect().await.unwrap();
+    let secrets = socket.broker.secrets.lock().unwrap().clone().unwrap();
+    assert_eq!(secrets.read("one").await.unwrap(), None);
+    secrets.write("one", &[0, 255]).await.unwrap();
+    assert_eq!(*secrets.read("one").await.unwrap().unwrap(), [0, 255]);
+    assert_eq!(kept.0.lock().unwrap()["one"], [0, 255]);
+
+    let error = secrets.write("locked", b"x").await.unwrap_err();
+    assert_eq!(error, SecretStoreError("the keyring is locked".to_owned()));
+    drop(session);
+    let error = wait_for_error(&*secrets).await;
+    assert!(error.to_string().contains("went away"), "{error}");
+}
+
+/// Secrets of a keyring in which one name is locked.
+#[derive(Default)]
+struct KeptSecrets(Mutex<HashMap<String, Vec<u8>>>);
+
+#[async_trait]
+impl SecretStore for KeptSecrets {
+    async fn read(&self, name: &str) -> Result<Option<Secret>, SecretStoreError> {
+        Ok(self.0.lock().unwrap().get(name).cloned().map(Secret::new))
+    }
+
+    async fn write(&self, name: &str, secret: &[u8]) -> Result<(), SecretStoreError> {
+        if name == "locked" {
+            return Err(SecretStoreError("the keyring is locked".to_owned()));
+        }
+        let mut kept = self.0.lock().unwrap();
+        kept.insert(name.to_owned(), secret.to_vec());
+        Ok(())
+    }
+}
+
+/// Until the other end has noticed that the connection is closed.
+async fn wait_for_error(secrets: &dyn SecretStore) -> SecretStoreError {
+    loop {
+        match secrets.read("one").await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => return error,
+        }
+    }
 }
 
 #[tokio::test]

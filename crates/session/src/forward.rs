@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyward_broker_ipc::AgentScope;
+use keyward_broker_ipc::address::BusAddress;
 use keyward_broker_ipc::client::account::AccountInfo;
 use keyward_broker_ipc::client::error::{AcquireTokenError, ErrorKind};
 use keyward_broker_ipc::client::manage::{ManageAnswer, ManageRequest};
@@ -14,6 +15,7 @@ use keyward_broker_ipc::client::ports::{BrokerStatus, SignOutRequest, TokenBroke
 use keyward_broker_ipc::client::request::{DpopProofRequest, InteractiveRequest, SilentRequest};
 use keyward_broker_ipc::client::result::AuthenticationResult;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
+use keyward_broker_ipc::secret_service::SecretService;
 use keyward_broker_ipc::service::{BrokerService, Caller};
 use keyward_config::{BrokerPlace, Config, Environment, Form, Permit};
 use keyward_user_agent::{Launcher, SystemBrowser};
@@ -99,6 +101,9 @@ fn link(environment: &Environment, no_start: bool) -> Result<SocketBroker, Acqui
     let socket = socket.value;
     let mut options = SocketOptions::new(&socket)
         .with_agent(Arc::new(user_agent(&config)?), AgentScope::Everyone);
+    if let (Form::Session, Ok(bus)) = (form, BusAddress::session()) {
+        options = options.with_secrets(Arc::new(SecretService::new(bus)));
+    }
     if !no_start && form == Form::Session {
         options = options.with_starter(Arc::new(KeywarddStarter::new(socket)));
     }

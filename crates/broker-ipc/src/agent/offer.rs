@@ -13,6 +13,7 @@ use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgen
 
 use crate::dispatch::{Call, Handler};
 use crate::names::keyward::{USER_AGENT_ERROR_PREFIX, USER_AGENT_INTERFACE, USER_AGENT_PATH};
+use crate::secret_service::{Secret, SecretStore, SecretStoreError};
 use crate::wire::WireError;
 use crate::wire::dict::Dict;
 
@@ -27,6 +28,7 @@ const MOST_SITTINGS: usize = 32;
 /// Serves a user agent.
 pub(crate) struct Offer {
     agent: Arc<dyn UserAgent>,
+    secrets: Option<Arc<dyn SecretStore>>,
     sittings: Mutex<HashMap<String, Stage>>,
 }
 
@@ -38,9 +40,13 @@ enum Stage {
 }
 
 impl Offer {
-    pub(crate) fn new(agent: Arc<dyn UserAgent>) -> Arc<Self> {
+    pub(crate) fn new(
+        agent: Arc<dyn UserAgent>,
+        secrets: Option<Arc<dyn SecretStore>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             agent,
+            secrets,
             sittings: Mutex::default(),
         })
     }
@@ -111,6 +117,16 @@ impl Offer {
         asked.unwrap_or(Err(UserAgentError::Canceled))
     }
 
+    async fn read_secret(&self, name: &str) -> Result<Option<Secret>, UserAgentError> {
+        let secrets = self.secrets.as_ref().ok_or_else(keeps_none)?;
+        secrets.read(name).await.map_err(secrets_failed)
+    }
+
+    async fn write_secret(&self, name: &str, secret: &[u8]) -> Result<(), UserAgentError> {
+        let secrets = self.secrets.as_ref().ok_or_else(keeps_none)?;
+        secrets.write(name, secret).await.map_err(secrets_failed)
+    }
+
     fn close(&self, id: &str) {
         let stage = self.sittings().remove(id);
         if let Some(Stage::Working(abort)) = stage {
@@ -169,6 +185,25 @@ impl Offer {
                     Err(error) => fail(call, &error),
                 }
             }
+            Some("ReadSecret") => {
+                let Ok(name) = body.deserialize::<&str>() else {
+                    return call.fail(&WireError::Body("s").in_request());
+                };
+                match self.read_secret(name).await {
+                    Ok(Some(secret)) => call.reply(&(true, secret.as_slice())),
+                    Ok(None) => call.reply(&(false, &[] as &[u8])),
+                    Err(error) => fail(call, &error),
+                }
+            }
+            Some("WriteSecret") => {
+                let Ok((name, secret)) = body.deserialize::<(&str, &[u8])>() else {
+                    return call.fail(&WireError::Body("say").in_request());
+                };
+                match self.write_secret(name, secret).await {
+                    Ok(()) => call.reply(&()),
+                    Err(error) => fail(call, &error),
+                }
+            }
             Some("Close") => {
                 let Ok(id) = body.deserialize::<&str>() else {
                     return call.fail(&WireError::Body("s").in_request());
@@ -219,6 +254,14 @@ fn read_options(dict: &Dict<'_>) -> Result<(String, ShowOptions), WireError> {
         login_hint: dict.owned_text("login_hint")?,
     };
     Ok((dict.require_text("id")?.to_owned(), options))
+}
+
+fn keeps_none() -> UserAgentError {
+    UserAgentError::Unavailable("this process keeps no secrets".to_owned())
+}
+
+fn secrets_failed(SecretStoreError(why): SecretStoreError) -> UserAgentError {
+    UserAgentError::Unavailable(why)
 }
 
 fn fail(call: &Call, error: &UserAgentError) -> zbus::Result<Message> {

@@ -11,6 +11,7 @@ use keyward_client::oauth::secret::PinText;
 use keyward_client::oauth::transport::{Redirect, ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use crate::names::keyward::{USER_AGENT_ERROR_PREFIX, USER_AGENT_INTERFACE, USER_AGENT_PATH};
+use crate::secret_service::{Secret, SecretStore, SecretStoreError};
 use crate::wire::dict::Entries;
 
 use super::{ALLOW, DENY, PIN};
@@ -68,6 +69,31 @@ impl UserAgent for RemoteAgent {
             (_, _) => Err(misunderstood()),
         }
     }
+}
+
+#[async_trait]
+impl SecretStore for RemoteAgent {
+    async fn read(&self, name: &str) -> Result<Option<Secret>, SecretStoreError> {
+        let reply = call(&self.0, "ReadSecret", &name).await;
+        let reply = reply.map_err(not_kept)?;
+        let body = reply.body();
+        let (found, secret): (bool, Vec<u8>) =
+            body.deserialize().map_err(|_| not_kept(misunderstood()))?;
+        let secret = Secret::new(secret);
+        Ok(found.then_some(secret))
+    }
+
+    async fn write(&self, name: &str, secret: &[u8]) -> Result<(), SecretStoreError> {
+        let written = call(&self.0, "WriteSecret", &(name, secret)).await;
+        written.map(drop).map_err(not_kept)
+    }
+}
+
+fn not_kept(error: UserAgentError) -> SecretStoreError {
+    SecretStoreError(match error {
+        UserAgentError::Unavailable(why) | UserAgentError::Listen(why) => why,
+        UserAgentError::Canceled => "it was given up".to_owned(),
+    })
 }
 
 struct RemoteSitting {

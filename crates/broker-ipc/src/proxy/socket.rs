@@ -18,6 +18,7 @@ use crate::agent::offer::Offer;
 use crate::dispatch;
 use crate::link::{self, lock_of};
 use crate::reconnect::{Opened, Reconnecting, Serving};
+use crate::secret_service::SecretStore;
 use crate::service::Caller;
 
 use super::place::SafePlace;
@@ -41,6 +42,8 @@ pub struct SocketOptions {
     pub path: PathBuf,
     /// Shows sign-ins, for whom.
     pub agent: Option<(Arc<dyn UserAgent>, AgentScope)>,
+    /// Keeps secrets for the broker; goes with an agent for everyone.
+    pub secrets: Option<Arc<dyn SecretStore>>,
     /// Starts the broker when nobody listens on the socket.
     pub starter: Option<Arc<dyn Starter>>,
 }
@@ -51,6 +54,7 @@ impl SocketOptions {
         Self {
             path: path.into(),
             agent: None,
+            secrets: None,
             starter: None,
         }
     }
@@ -59,6 +63,13 @@ impl SocketOptions {
     #[must_use]
     pub fn with_agent(mut self, agent: Arc<dyn UserAgent>, scope: AgentScope) -> Self {
         self.agent = Some((agent, scope));
+        self
+    }
+
+    /// Offers to keep secrets.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Arc<dyn SecretStore>) -> Self {
+        self.secrets = Some(secrets);
         self
     }
 
@@ -184,9 +195,10 @@ async fn open_once(options: &SocketOptions) -> Result<Opened, Failed> {
     let connection = Connection::from(&incoming);
     let mut serving = None;
     if let Some((agent, scope)) = &options.agent {
-        let offer = Offer::new(Arc::clone(agent));
+        let offer = Offer::new(Arc::clone(agent), options.secrets.clone());
         serving = Some(Serving(tokio::spawn(dispatch::run(incoming, offer))));
-        typed::offer_user_agent(&connection, scope.as_str()).await?;
+        let secrets = options.secrets.is_some();
+        typed::offer_user_agent(&connection, scope.as_str(), secrets).await?;
     }
     Ok(Opened {
         connection,

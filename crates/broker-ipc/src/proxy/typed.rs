@@ -210,9 +210,10 @@ impl Typed {
 pub(super) async fn offer_user_agent(
     connection: &Connection,
     scope: &str,
+    secrets: bool,
 ) -> Result<(), AcquireTokenError> {
     let mut entries = Entries::new();
-    entries.text("for", scope);
+    entries.text("for", scope).flag("secrets", secrets);
     connection
         .call_method(
             None::<&str>,
