@@ -15,7 +15,7 @@ use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::ports::TokenBroker as _;
 use keyward_client::request::{
-    AuthenticationScheme, CachePolicy, InteractiveRequest, ParentWindow, SilentRequest,
+    AuthenticationScheme, CachePolicy, Demands, InteractiveRequest, ParentWindow, SilentRequest,
     TokenRequest,
 };
 use keyward_dev::args::Tenant;
@@ -133,6 +133,7 @@ impl World {
             claims: None,
             redirect_uri: None,
             extra_parameters: BTreeMap::new(),
+            demands: Demands::default(),
             correlation_id: CorrelationId::from_random(*Uuid::new_v4().as_bytes()),
         }
     }

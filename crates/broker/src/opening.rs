@@ -20,7 +20,7 @@ use crate::device_keys::DeviceKeys;
 use crate::engine_ports::{KernelRandom, SystemClock};
 use crate::holdings::Held;
 use crate::providers::Providers;
-use crate::requirements::Requirements;
+use crate::requirements::{self, Requirements};
 use crate::vault_keys;
 
 /// For how long it is known what a TPM says that could not be used before.
@@ -73,6 +73,7 @@ pub(crate) async fn open(
         interactive_deadline: config.interactive_deadline.value,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         form: options.environment.form().to_string(),
+        demanded: requirements::demanded(&config),
     };
     let engine = Engine::new(ports, settings);
     engine.open().await?;

@@ -1,6 +1,7 @@
 //! What the configuration demands of bindings and keys (`require_*`), checked before a sign-in as
 //! far as that can be known, and once more on what came of it.
 
+use keyward_client::Demanded;
 use keyward_client::authority::{AuthorityKind, AuthorityRules, DpopPolicy};
 use keyward_client::binding::{Binding, KeyProtection};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
@@ -32,8 +33,9 @@ impl Requirements {
     ) -> Result<(), AcquireTokenError> {
         if self.key_protection.value == RequiredKeyProtection::Tpm && keys != KeyProtection::Tpm {
             return Err(unmet(format!(
-                "{} demands keys in a TPM (require_key_protection), but keys here are kept in \
-                 {keys}",
+                "{} demands keys in a TPM (require_key_protection), but new keys are made in {keys} \
+                 here: `keyward device show` says why, and `keyward device rebind --to tpm` changes \
+                 it where a TPM can be reached",
                 self.key_protection.origin
             )));
         }
@@ -67,6 +69,16 @@ impl Requirements {
              true in its [[authority]] to have the binding proven",
             self.binding.origin
         ))
+    }
+}
+
+/// What the engine is to demand of every request, and where that is said.
+pub(crate) fn demanded(config: &Config) -> Demanded {
+    let (binding, keys) = (&config.require_binding, &config.require_key_protection);
+    Demanded {
+        binding: (binding.value == RequiredBinding::SenderConstrained)
+            .then(|| binding.origin.to_string()),
+        key_protection: (keys.value == RequiredKeyProtection::Tpm).then(|| keys.origin.to_string()),
     }
 }
 

@@ -20,7 +20,7 @@ use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::ports::{SignOutRequest, TokenBroker};
 use keyward_client::request::{
-    AuthenticationScheme, CachePolicy, DpopProofRequest, InteractiveRequest, ParentWindow,
+    AuthenticationScheme, CachePolicy, Demands, DpopProofRequest, InteractiveRequest, ParentWindow,
     ResourceRequest, SilentRequest, TokenRequest,
 };
 use keyward_client::result::{AuthenticationResult, TokenSource, TokenType};
@@ -144,6 +144,7 @@ fn token_request(authority: &str) -> TokenRequest {
         claims: None,
         redirect_uri: None,
         extra_parameters: std::collections::BTreeMap::default(),
+        demands: Demands::default(),
         correlation_id: CorrelationId::from_random([7; 16]),
     }
 }

@@ -14,6 +14,7 @@ use crate::authority::{Authority, AuthorityKind};
 use crate::authority_metadata::dialect;
 use crate::cache::entity::Environment;
 use crate::cache::key::{GrantKey, Target, Wanted, slot};
+use crate::demands::Demanded;
 use crate::engine::Shared;
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::request::{AuthenticationScheme, TokenRequest};
@@ -46,6 +47,8 @@ pub(crate) struct Acquisition {
     pub(crate) claims: Option<String>,
     pub(crate) redirect_uri: Option<String>,
     pub(crate) extra_parameters: BTreeMap<String, String>,
+    /// Who demands what of binding and key.
+    pub(crate) demanded: Demanded,
     pub(crate) correlation_id: CorrelationId,
 }
 
@@ -91,6 +94,7 @@ impl Shared {
             claims,
             redirect_uri: request.redirect_uri,
             extra_parameters,
+            demanded: self.settings.demanded.and(request.demands),
             correlation_id: request.correlation_id,
         })
     }

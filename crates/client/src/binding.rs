@@ -54,6 +54,28 @@ impl Binding {
     }
 }
 
+/// What has to tie a refresh token to this device, for whoever demands it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequiredBinding {
+    /// The authority refuses it without a proof by a key of this device, whichever kind of proof
+    /// that is ([`Binding::is_sender_constrained`]).
+    SenderConstrained,
+}
+
+impl RequiredBinding {
+    /// The spelling in JSON, on the bus and in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SenderConstrained => "sender-constrained",
+        }
+    }
+
+    /// Reads the spelling of [`as_str`](Self::as_str).
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::SenderConstrained.as_str()).then_some(Self::SenderConstrained)
+    }
+}
+
 impl fmt::Display for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -96,7 +96,9 @@ impl Shared {
             asked.error(ErrorKind::DeadlineExceeded, &what)
         })?;
         let acquired = acquired.unwrap_or_else(|| Err(panicked("the sign-in")))?;
-        self.present(&asked, acquired).await
+        let result = self.present(&asked, acquired).await?;
+        asked.demanded.check(&result)?;
+        Ok(result)
     }
 
     /// `prompt=none`: show nothing, fail instead (OpenID Connect Core §3.1.2.1).

@@ -9,6 +9,8 @@ use keyward_oauth::secret::AccessToken;
 
 use crate::account::AccountSelector;
 
+pub use crate::demands::Demands;
+
 /// What silent and interactive requests have in common. Names are MSAL's.
 #[derive(Clone, Debug)]
 pub struct TokenRequest {
@@ -28,6 +30,8 @@ pub struct TokenRequest {
     pub redirect_uri: Option<String>,
     /// Parameters passed on to the authorize and token endpoints as they are.
     pub extra_parameters: BTreeMap<String, String>,
+    /// What binding and key have to be.
+    pub demands: Demands,
     /// Ties logs and answers together.
     pub correlation_id: CorrelationId,
 }

@@ -68,14 +68,16 @@ impl Shared {
             .for_account(asked, &request.account, request.cache)
             .await?;
         let acquired = self.acquire(&silent).await?;
-        match self.present(&silent.asked, acquired).await {
+        let result = match self.present(&silent.asked, acquired).await {
             // What was bound to the lost key is forgotten by now; with a new key it works.
             Err(error) if error.kind() == ErrorKind::KeyNotFound => {
                 let acquired = self.acquire(&silent).await?;
                 self.present(&silent.asked, acquired).await
             }
             result => result,
-        }
+        }?;
+        silent.asked.demanded.check(&result)?;
+        Ok(result)
     }
 
     /// The answer for which nothing has to be waited for: a bearer token that is kept and lasts.
@@ -117,7 +119,9 @@ impl Shared {
             authority: &authority,
             correlation_id: token.correlation_id,
         };
-        self.bearer(&by, &hit, TokenSource::Cache).ok()
+        let result = self.bearer(&by, &hit, TokenSource::Cache).ok()?;
+        let demanded = self.settings.demanded.and(token.demands);
+        demanded.check(&result).is_ok().then_some(result)
     }
 
     /// Finds the account a request is for, and its tenant.

@@ -81,7 +81,9 @@ impl PublicClientApplication {
     /// ```
     pub fn new(configuration: Configuration) -> Result<Self, AcquireTokenError> {
         Ok(Self {
-            application: Arc::new(Application::parse(&configuration.auth)?),
+            application: Arc::new(
+                Application::parse(&configuration.auth)?.demanding(configuration.demands),
+            ),
             plugin: configuration.broker.native_broker_plugin,
             system: configuration.system,
         })
@@ -116,7 +118,7 @@ impl PublicClientApplication {
         request: SilentFlowRequest,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
         let request = self.application.silent(request)?;
-        let expected = Expected::of(Some(&request.account));
+        let expected = Expected::of(Some(&request.account), request.token.demands);
         let span = tracing::info_span!(
             "acquire_token_silent",
             correlation_id = %request.token.correlation_id
@@ -156,7 +158,7 @@ impl PublicClientApplication {
         let request = self
             .application
             .interactive(request, self.system.deadline)?;
-        let expected = Expected::of(request.account.as_ref());
+        let expected = Expected::of(request.account.as_ref(), request.token.demands);
         let span = tracing::info_span!(
             "acquire_token_interactive",
             correlation_id = %request.token.correlation_id

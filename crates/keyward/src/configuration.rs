@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use keyward_client::binding::{KeyProtection, RequiredBinding};
+use keyward_client::request::Demands;
+
 use crate::NativeBrokerPlugin;
 
 /// The authority of requests that name none: any work, school or personal Microsoft account.
@@ -37,6 +40,8 @@ pub struct Configuration {
     pub broker: BrokerOptions,
     /// Limits.
     pub system: SystemOptions,
+    /// What every token has to rest on. A request may demand more, never less.
+    pub demands: Demands,
 }
 
 impl Configuration {
@@ -155,6 +160,31 @@ impl ConfigurationBuilder {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.0.system.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets [`Demands::binding`]: refuses every sign-in whose refresh token would not be bound to
+    /// this device, before anybody sees it, and every token that rests on such a one.
+    ///
+    /// ```
+    /// use keyward::{Configuration, KeyProtection, RequiredBinding};
+    ///
+    /// let config = Configuration::builder("your-client-id")
+    ///     .require_binding(RequiredBinding::SenderConstrained)
+    ///     .require_key_protection(KeyProtection::Tpm)
+    ///     .build();
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn require_binding(mut self, binding: RequiredBinding) -> Self {
+        self.0.demands.binding = Some(binding);
+        self
+    }
+
+    /// Sets [`Demands::key_protection`]: the same for the place where the key of the binding lives.
+    #[must_use]
+    pub fn require_key_protection(mut self, key_protection: KeyProtection) -> Self {
+        self.0.demands.key_protection = Some(key_protection);
         self
     }
 

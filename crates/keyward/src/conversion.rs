@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyward_client::account::{AccountInfo, AccountSelector};
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
-use keyward_client::request::{self as engine, CachePolicy, TokenRequest};
+use keyward_client::request::{self as engine, CachePolicy, Demands, TokenRequest};
 use url::Url;
 
 use crate::configuration::AuthOptions;
@@ -17,6 +17,7 @@ use crate::{AuthenticationScheme, InteractiveRequest, SilentFlowRequest};
 pub(crate) struct Application {
     pub(crate) client_id: ClientId,
     authority: String,
+    demands: Demands,
 }
 
 impl Application {
@@ -32,7 +33,14 @@ impl Application {
         Ok(Self {
             client_id,
             authority,
+            demands: Demands::default(),
         })
+    }
+
+    /// Demands this of every token.
+    pub(crate) fn demanding(mut self, demands: Demands) -> Self {
+        self.demands = demands;
+        self
     }
 
     /// A silent request in the engine's terms.
@@ -54,6 +62,10 @@ impl Application {
                 claims: request.claims,
                 redirect_uri: request.redirect_uri,
                 extra_parameters: request.extra_query_parameters,
+                demands: Demands {
+                    binding: request.require_binding,
+                    key_protection: request.require_key_protection,
+                },
                 correlation_id: request.correlation_id,
             })?,
             account,
@@ -79,6 +91,10 @@ impl Application {
                 claims: request.claims,
                 redirect_uri: request.redirect_uri,
                 extra_parameters: request.extra_query_parameters,
+                demands: Demands {
+                    binding: request.require_binding,
+                    key_protection: request.require_key_protection,
+                },
                 correlation_id: request.correlation_id,
             })?,
             account: request
@@ -106,6 +122,7 @@ impl Application {
             claims: common.claims,
             redirect_uri: common.redirect_uri,
             extra_parameters: common.extra_parameters,
+            demands: common.demands.and(self.demands),
             correlation_id: common.correlation_id.unwrap_or_else(new_correlation_id),
         })
     }
@@ -119,6 +136,7 @@ struct Common {
     claims: Option<String>,
     redirect_uri: Option<String>,
     extra_parameters: std::collections::BTreeMap<String, String>,
+    demands: Demands,
     correlation_id: Option<CorrelationId>,
 }
 

@@ -80,7 +80,8 @@ pub use request::{
 pub use window::WindowHandle;
 
 pub use keyward_client::account::AccountInfo;
-pub use keyward_client::binding::{Binding, KeyProtection};
+pub use keyward_client::audit;
+pub use keyward_client::binding::{Binding, KeyProtection, RequiredBinding};
 pub use keyward_client::error::{
     AcquireTokenError, AuthorityError, ErrorKind, ErrorRow, TABLE as ERROR_TABLE,
 };
@@ -91,7 +92,7 @@ pub use keyward_client::oauth::secret::{AccessToken, IdTokenText};
 pub use keyward_client::oauth::time::UnixTime;
 pub use keyward_client::oauth::transport::UserAgent;
 pub use keyward_client::ports::{AccountStatus, BrokerStatus, TokenBroker};
-pub use keyward_client::request::{Prompt, ResourceRequest};
+pub use keyward_client::request::{Demands, Prompt, ResourceRequest};
 pub use keyward_client::result::{AuthenticationResult, TokenSource, TokenType};
 pub use keyward_config::Environment;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keyward_client::account::AccountInfo;
+use keyward_client::binding::{KeyProtection, RequiredBinding};
 use keyward_client::oauth::identifiers::CorrelationId;
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::request::Prompt;
@@ -66,6 +67,11 @@ macro_rules! token_request {
                 resource_request_method: String,
                 /// Absolute `http` or `https` URI of the request the token is for.
                 resource_request_uri: String,
+                /// What has to tie the refresh token behind the answer to this device. A sign-in that
+                /// could not bring that is refused before anybody sees it.
+                require_binding: RequiredBinding,
+                /// Where the key of that binding has to live.
+                require_key_protection: KeyProtection,
                 /// The nonce the resource gave: `nonce` of the signed HTTP request or the proof.
                 shr_nonce: String,
                 /// Opaque text to sign along ([`AuthenticationScheme::Pop`] only).

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use fake_broker::{FakeBroker, account, correlation_id};
 use keyward::{AcquireTokenError, AuthenticationScheme, Configuration, ErrorKind};
+use keyward::{Binding, KeyProtection, RequiredBinding};
 use keyward::{InteractiveRequest, NativeBrokerPlugin, PublicClientApplication, ResourceRequest};
 use keyward::{SignOutRequest, SilentFlowRequest, TokenSource, TokenType, WhichBroker};
 
@@ -44,6 +45,34 @@ async fn signing_in_makes_the_silent_call_succeed() {
         cached.access_token.expose_secret(),
         signed_in.access_token.expose_secret()
     );
+}
+
+#[tokio::test]
+async fn what_the_application_demands_holds_whatever_the_broker_makes_of_it() {
+    let plugin = NativeBrokerPlugin::with_broker(FakeBroker::with_accounts(&["alice"]) as _);
+    let application = |config: keyward::ConfigurationBuilder| {
+        let config = config.native_broker_plugin(plugin.clone());
+        PublicClientApplication::new(config.build()).unwrap()
+    };
+    let config = || Configuration::builder("client-1");
+    let usual = || SilentFlowRequest::builder(["User.Read"]);
+    let bound = application(config().require_binding(RequiredBinding::SenderConstrained));
+    let binding = bound.acquire_token_silent(usual().build()).await;
+    assert_eq!(binding.unwrap().binding, Some(Binding::Dpop));
+
+    // The fake knows of no demands: its keys are in software.
+    let in_tpm = application(config().require_key_protection(KeyProtection::Tpm));
+    let weaker = usual().require_key_protection(KeyProtection::Software);
+    for request in [usual(), weaker] {
+        let error = in_tpm.acquire_token_silent(request.build()).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IncorrectConfiguration);
+        assert!(error.message().contains("demands keys in a TPM"), "{error}");
+    }
+    let anything = application(config());
+    let request = usual().require_key_protection(KeyProtection::Tpm);
+    let error = anything.acquire_token_silent(request.build()).await;
+    assert_eq!(kind_of(error), ErrorKind::IncorrectConfiguration);
 }
 
 #[tokio::test]

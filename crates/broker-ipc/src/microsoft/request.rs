@@ -13,8 +13,8 @@ use keyward_client::oauth::scope::Scopes;
 use keyward_client::oauth::secret::AccessToken;
 use keyward_client::ports::SignOutRequest;
 use keyward_client::request::{
-    AuthenticationScheme, CachePolicy, InteractiveRequest, ParentWindow, PopParameters, Prompt,
-    SilentRequest, TokenRequest,
+    AuthenticationScheme, CachePolicy, Demands, InteractiveRequest, ParentWindow, PopParameters,
+    Prompt, SilentRequest, TokenRequest,
 };
 
 use super::account::Account;
@@ -300,6 +300,7 @@ impl Parameters<'_> {
             claims: self.decoded_claims.0.clone().or(beside),
             redirect_uri: self.redirect_uri.owned(),
             extra_parameters,
+            demands: Demands::default(),
             correlation_id,
         })
     }

@@ -290,6 +290,16 @@ impl TokenBroker for MicrosoftBroker {
 
 /// What this contract cannot express.
 fn supported(token: &TokenRequest) -> Result<(), AcquireTokenError> {
+    if !token.demands.is_empty() {
+        return Err(AcquireTokenError::new(
+            ErrorKind::IncorrectConfiguration,
+            format!(
+                "the application demands a binding or a key protection, and the broker that owns \
+                 {BUS_NAME} says nothing of either: use Keyward's broker (`keyward doctor` says \
+                 why it is not found), or withdraw the demand"
+            ),
+        ));
+    }
     match token.scheme {
         AuthenticationScheme::Dpop(_) => Err(not_supported("DPoP")),
         AuthenticationScheme::Bearer | AuthenticationScheme::Pop(_) => Ok(()),

@@ -19,7 +19,9 @@ use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::oauth::secret::{AccessToken, IdTokenText};
 use keyward_client::oauth::time::UnixTime;
-use keyward_client::request::{AuthenticationScheme, CachePolicy, SilentRequest, TokenRequest};
+use keyward_client::request::{
+    AuthenticationScheme, CachePolicy, Demands, SilentRequest, TokenRequest,
+};
 use keyward_client::result::{AuthenticationResult, TokenType};
 
 use crate::json::Object;
@@ -81,6 +83,7 @@ pub(crate) fn write(
     // A redirect URI says nothing to a silent request.
     let plain = token.scheme == AuthenticationScheme::Bearer
         && token.claims.is_none()
+        && token.demands.is_empty()
         && token.extra_parameters.is_empty();
     if !plain {
         return None;
@@ -130,6 +133,7 @@ impl<'a> Asked<'a> {
                 claims: None,
                 redirect_uri: None,
                 extra_parameters: std::collections::BTreeMap::new(),
+                demands: Demands::default(),
                 correlation_id: CorrelationId::parse(&self.correlation_id)
                     .ok_or_else(|| WireError::value("correlation_id", "is no GUID"))?,
             },

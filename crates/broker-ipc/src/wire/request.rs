@@ -5,12 +5,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use keyward_client::account::AccountSelector;
+use keyward_client::binding::{KeyProtection, RequiredBinding};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId, HomeAccountId};
 use keyward_client::oauth::scope::Scopes;
 use keyward_client::oauth::secret::AccessToken;
 use keyward_client::ports::SignOutRequest;
 use keyward_client::request::{
-    AuthenticationScheme, CachePolicy, DpopProofRequest, InteractiveRequest, ParentWindow,
+    AuthenticationScheme, CachePolicy, Demands, DpopProofRequest, InteractiveRequest, ParentWindow,
     PopParameters, Prompt, ResourceRequest, SilentRequest, TokenRequest,
 };
 use keyward_client::result::TokenType;
@@ -146,7 +147,15 @@ fn write_token(token: &TokenRequest) -> Entries<'_> {
         .owned_text("correlation_id", token.correlation_id.to_string())
         .maybe_text("claims", token.claims.as_deref())
         .maybe_text("redirect_uri", token.redirect_uri.as_deref())
-        .text_map("extra_parameters", &token.extra_parameters);
+        .text_map("extra_parameters", &token.extra_parameters)
+        .maybe_text(
+            "require_binding",
+            token.demands.binding.map(RequiredBinding::as_str),
+        )
+        .maybe_text(
+            "require_key_protection",
+            token.demands.key_protection.map(KeyProtection::as_str),
+        );
     write_scheme(&token.scheme, &mut entries);
     entries
 }
@@ -160,7 +169,23 @@ fn read_token(dict: &Dict<'_>) -> Result<TokenRequest, WireError> {
         claims: dict.owned_text("claims")?,
         redirect_uri: dict.owned_text("redirect_uri")?,
         extra_parameters: dict.text_map("extra_parameters")?,
+        demands: read_demands(dict)?,
         correlation_id: read_correlation_id(dict)?,
+    })
+}
+
+/// A demand that is not understood is refused: passing over it would be a promise broken.
+fn read_demands(dict: &Dict<'_>) -> Result<Demands, WireError> {
+    let unknown = |name| WireError::value(name, "demands what this version does not know");
+    let binding = dict
+        .text("require_binding")?
+        .map(|text| RequiredBinding::parse(text).ok_or_else(|| unknown("require_binding")));
+    let key_protection = dict
+        .text("require_key_protection")?
+        .map(|text| KeyProtection::parse(text).ok_or_else(|| unknown("require_key_protection")));
+    Ok(Demands {
+        binding: binding.transpose()?,
+        key_protection: key_protection.transpose()?,
     })
 }
 
@@ -278,6 +303,10 @@ pub(crate) fn sample() -> SilentRequest {
             claims: Some("{}".to_owned()),
             redirect_uri: Some("http://localhost".to_owned()),
             extra_parameters: [("x".to_owned(), "1".to_owned())].into(),
+            demands: Demands {
+                binding: Some(RequiredBinding::SenderConstrained),
+                key_protection: Some(KeyProtection::Tpm),
+            },
             correlation_id: CorrelationId::from_random([3; 16]),
         },
         account: AccountSelector::Username("alice".to_owned()),

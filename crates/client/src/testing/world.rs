@@ -16,7 +16,7 @@ use crate::authority::{AuthorityKind, AuthorityRule, AuthorityRules, DpopPolicy}
 use crate::error::AcquireTokenError;
 use crate::ports::Ports;
 use crate::request::{
-    AuthenticationScheme, CachePolicy, InteractiveRequest, ParentWindow, PopParameters,
+    AuthenticationScheme, CachePolicy, Demands, InteractiveRequest, ParentWindow, PopParameters,
     ResourceRequest, SilentRequest, TokenRequest,
 };
 use crate::result::AuthenticationResult;
@@ -129,6 +129,7 @@ impl World {
             claims: None,
             redirect_uri: None,
             extra_parameters: BTreeMap::new(),
+            demands: Demands::default(),
             correlation_id: CorrelationId::from_random([7; 16]),
         }
     }

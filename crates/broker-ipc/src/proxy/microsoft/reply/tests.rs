@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
+use keyward_client::request::Demands;
 
 use super::*;
 
@@ -18,6 +19,7 @@ fn asked() -> TokenRequest {
         claims: None,
         redirect_uri: None,
         extra_parameters: BTreeMap::new(),
+        demands: Demands::default(),
         correlation_id: CorrelationId::from_random([0; 16]),
     }
 }
