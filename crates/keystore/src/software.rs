@@ -64,7 +64,8 @@ impl SoftwareKeyStore {
     ///
     /// When it cannot be read, or was changed.
     pub fn wrapping_key_in_file(&self) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
-        wrapping::read(&self.folder)
+        let key = wrapping::read(&self.folder)?;
+        Ok(key.map(|key| Zeroizing::new(*key)))
     }
 
     /// Destroys the file of the wrapping key; one that is gone already is no error. What was sealed

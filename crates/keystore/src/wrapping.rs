@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use keyward_locked_memory::Locked;
 use zeroize::Zeroizing;
 
 use crate::error::KeyStoreError;
@@ -19,12 +20,18 @@ const CHECK: usize = 8;
 
 /// The wrapping key, read when it is first needed.
 #[derive(Default)]
-pub(crate) struct WrappingKey(OnceLock<Zeroizing<[u8; 32]>>);
+pub(crate) struct WrappingKey(OnceLock<Key>);
+
+/// Every key of the software provider depends on it, so it stays out of swap.
+type Key = Locked<[u8; 32]>;
 
 impl WrappingKey {
     /// One that is kept elsewhere: no file is read or made.
     pub(crate) fn kept_elsewhere(key: Zeroizing<[u8; 32]>) -> Self {
-        Self(OnceLock::from(key))
+        let locked = Key::copy_of(&key);
+        // Wiped as soon as it is here.
+        drop(key);
+        Self(OnceLock::from(locked))
     }
 
     /// The key, made if there is none yet.
@@ -51,7 +58,7 @@ impl WrappingKey {
 }
 
 /// The key in its file, if there is one.
-pub(crate) fn read(folder: &Folder) -> Result<Option<Zeroizing<[u8; 32]>>, KeyStoreError> {
+pub(crate) fn read(folder: &Folder) -> Result<Option<Key>, KeyStoreError> {
     let Some(content) = folder.read(NAME)? else {
         return Ok(None);
     };
@@ -66,7 +73,7 @@ pub(crate) fn read(folder: &Folder) -> Result<Option<Zeroizing<[u8; 32]>>, KeySt
         .split_at_checked(32)
         .filter(|(key, check)| check_of(key) == *check)
         .ok_or_else(|| damaged("it was changed or cut short"))?;
-    let mut wrapping_key = Zeroizing::new([0; 32]);
+    let mut wrapping_key = Key::default();
     wrapping_key.copy_from_slice(key);
     Ok(Some(wrapping_key))
 }
@@ -76,13 +83,13 @@ pub(crate) fn destroy(folder: &Folder) -> Result<(), KeyStoreError> {
     folder.destroy(NAME)
 }
 
-fn create(folder: &Folder) -> Result<Zeroizing<[u8; 32]>, KeyStoreError> {
-    let mut key = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(key.as_mut()).map_err(|_| KeyStoreError::Crypto("random"))?;
+fn create(folder: &Folder) -> Result<Key, KeyStoreError> {
+    let mut key = Key::default();
+    aws_lc_rs::rand::fill(&mut *key).map_err(|_| KeyStoreError::Crypto("random"))?;
     let mut content = Zeroizing::new(Vec::with_capacity(MAGIC.len() + key.len() + CHECK));
     content.extend_from_slice(&MAGIC);
-    content.extend_from_slice(key.as_ref());
-    content.extend_from_slice(&check_of(key.as_ref()));
+    content.extend_from_slice(&*key);
+    content.extend_from_slice(&check_of(&*key));
     folder.create(NAME, &content)?;
     Ok(key)
 }

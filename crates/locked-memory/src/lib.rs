@@ -39,16 +39,15 @@ pub struct Locked<T: Zeroize> {
 #[repr(align(4096))]
 struct Page<T>(T);
 
-impl<T: Zeroize + Default> Locked<T> {
-    /// An empty secret, for `fill` to put its bytes into.
-    ///
-    /// # Errors
-    ///
-    /// Those of `fill`; what it left is wiped.
-    pub fn filled<E>(fill: impl FnOnce(&mut T) -> Result<(), E>) -> Result<Self, E> {
+impl<const N: usize> Locked<[u8; N]>
+where
+    [u8; N]: Default,
+{
+    /// A copy of a secret. The original is the caller's to wipe.
+    pub fn copy_of(secret: &[u8; N]) -> Self {
         let mut locked = Self::default();
-        fill(&mut locked)?;
-        Ok(locked)
+        locked.copy_from_slice(secret);
+        locked
     }
 }
 
@@ -101,8 +100,6 @@ impl<T: Zeroize> fmt::Debug for Locked<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
 
     /// Kilobytes this process has locked.
@@ -117,13 +114,7 @@ mod tests {
     fn a_key_is_locked_while_it_is_kept() {
         let before = locked_kilobytes();
         let keys: Vec<Locked<[u8; 32]>> = (0..8)
-            .map(|number| {
-                let fill = |key: &mut [u8; 32]| {
-                    key.fill(number);
-                    Ok::<(), Infallible>(())
-                };
-                Locked::filled(fill).unwrap()
-            })
+            .map(|number| Locked::copy_of(&[number; 32]))
             .collect();
         assert!(keys.iter().all(Locked::is_locked));
         assert_eq!(refused(), None);
