@@ -107,6 +107,18 @@ Examples:
     )]
     Device(DeviceCommand),
 
+    /// Show who asked for what, and what came of it.
+    ///
+    /// Each answer is recorded, and none of them with a token, a user name or a claim. An account
+    /// has a name of its own here, the same in all records of this device.
+    #[command(after_help = "\
+Examples:
+  keyward audit
+  keyward audit --since 1h --client-id 04b07795-8ddb-461a-bbee-02f9e1bf7b46
+  keyward audit --follow
+  keyward audit --follow --json | jq 'select(.verdict != \"allow\")'")]
+    Audit(AuditArguments),
+
     /// Find out what is wrong, and the command that mends it.
     #[command(after_help = "\
 Examples:
@@ -301,6 +313,30 @@ pub enum DeviceCommand {
     /// Show what holds the keys, why it was chosen, and which account is bound to which key.
     #[command(after_help = "\
 Examples:
+/// `keyward audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Go on with what is recorded from now on, until Ctrl-C.
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Only what is younger than this: a number with s, m, h or d.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub since: Option<Duration>,
+
+    /// Only requests of this application.
+    #[arg(long, value_name = "ID", alias = "client")]
+    pub client_id: Option<String>,
+
+    /// At most this many, the newest. Default: 100; with --since 10000.
+    #[arg(short = 'n', long, value_name = "N", value_parser = records)]
+    pub limit: Option<usize>,
+
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
   keyward device show
   keyward device show --json
 
@@ -361,4 +397,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
         _ => Err("a number of seconds from 1 to 3600 is needed".to_owned()),
     }
+}
+
+fn records(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1_000_000) => Ok(count),
+        _ => Err("a number from 1 to 1000000 is needed".to_owned()),
+    }
+}
+
+/// A span of time, for example `90s`, `5m`, `1h` or `7d`.
+fn span(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let read = units.iter().find_map(|(unit, seconds)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(*seconds)
+    });
+    read.map(Duration::from_secs)
+        .ok_or_else(|| "a number with s, m, h or d is needed, such as 90s or 1h".to_owned())
 }

@@ -25,7 +25,9 @@ use keyward::ErrorKind;
 use keyward_config::Environment;
 
 use crate::args::{Cli, Command, ConfigCommand};
-use crate::commands::{accounts, config_check, device, login, logout, manual, status, token};
+use crate::commands::{
+    accounts, audit, config_check, device, login, logout, manual, status, token,
+};
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -90,6 +92,7 @@ fn dispatch(
         Command::Accounts(arguments) => wait(accounts::run(arguments, environment, console)),
         Command::Logout(arguments) => wait(logout::run(arguments, environment, console)),
         Command::Status(arguments) => wait(status::run(&arguments, environment, console)),
+        Command::Audit(arguments) => wait(audit::run(&arguments, environment, console)),
         Command::Device(command) => wait(device::run(command, environment, console)),
         Command::Doctor(arguments) => wait(doctor::run(&arguments, environment, console)),
         Command::Config(ConfigCommand::Check { json }) => {
