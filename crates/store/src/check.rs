@@ -72,6 +72,8 @@ impl Database {
             })
             .collect();
         report.sealed = self.sealed(&scan);
+        // What the index has lost as well is not known to anybody.
+        report.missing = self.known().unwrap_or(0).saturating_sub(scan.found());
         report.problems = self.findings();
         let beyond = scan.damage().into_iter().chain(&self.notes);
         report.problems.extend(beyond.map(ToString::to_string));

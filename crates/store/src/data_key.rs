@@ -178,7 +178,7 @@ impl DataKeys {
 
     /// A record has one place whatever seals it; that takes one name key.
     fn share_one_name_key(&self) -> Result<(), StoreError> {
-        let mut names = self.open_seals().map(|seal| &seal.secrets().name_key);
+        let mut names = self.open_seals().map(|seal| &*seal.secrets().name_key);
         let first = names.next();
         if names.all(|name_key| Some(name_key) == first) {
             Ok(())

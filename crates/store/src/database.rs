@@ -265,16 +265,9 @@ fn open_image(place: &Place) -> Result<Connection, StoreError> {
         return Err(StoreError::ReadOnly);
     }
     schema::check_header(&database, &place.database())?;
-    let connection = image::open(database, &log).map_err(|error| of_database(&error))?;
-    match schema::format(&connection)? {
-        schema::FORMAT => Ok(connection),
-        // It would have to be migrated.
-        1 => Err(StoreError::ReadOnly),
-        other => {
-            schema::check_format(other, &place.database())?;
-            Ok(connection)
-        }
-    }
+    let mut connection = image::open(database, &log).map_err(|error| of_database(&error))?;
+    schema::migrate(&mut connection, &place.database())?;
+    Ok(connection)
 }
 
 pub(crate) fn put(

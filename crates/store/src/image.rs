@@ -9,7 +9,7 @@ use rusqlite::{Connection, MAIN_DB};
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// Opens the content of a database file and of its log as a database that changes no file.
+/// Opens the content of a database file and of its log as a database of which no file knows.
 pub(crate) fn open(mut database: Vec<u8>, log: &[u8]) -> rusqlite::Result<Connection> {
     replay(&mut database, log);
     // Bytes 18 and 19: no log belongs to this any more.
@@ -17,7 +17,7 @@ pub(crate) fn open(mut database: Vec<u8>, log: &[u8]) -> rusqlite::Result<Connec
         versions.fill(1);
     }
     let mut connection = Connection::open_in_memory()?;
-    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true)?;
+    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), false)?;
     connection.execute_batch(
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
     )?;

@@ -100,6 +100,11 @@ impl StateFolder {
         &self.path
     }
 
+    /// Whether there is a vault in it.
+    pub fn has_vault(&self) -> bool {
+        self.path.join(crate::place::DATABASE).exists()
+    }
+
     pub(crate) fn sharing(&self) -> Sharing {
         self.sharing
     }

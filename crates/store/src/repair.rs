@@ -68,7 +68,8 @@ impl Database {
             }
         }
         draft.execute_batch("COMMIT;").map_err(failed)?;
-        draft.close().map_err(|(_, error)| failed(error))?;
+        schema::write_back(&draft)?;
+        schema::close(draft)?;
         Ok(found)
     }
 
@@ -76,18 +77,12 @@ impl Database {
     fn replace(&mut self) -> Result<(), StoreError> {
         // What is in the log belongs to the old database: were it left beside the new one, SQLite
         // would take it for the new one's.
-        let written: i64 = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-            .map_err(|error| of_database(&error))?;
-        if written != 0 {
-            return Err(StoreError::Io("the log cannot be written back".to_owned()));
-        }
+        schema::write_back(&self.connection)?;
         let nothing = Connection::open_in_memory().map_err(|error| of_database(&error))?;
         let old = std::mem::replace(&mut self.connection, nothing);
         // Until the new one is open, nothing may be read or written.
         self.closed = Some(StoreError::Io("the vault is being repaired".to_owned()));
-        old.close().map_err(|(_, error)| of_database(&error))?;
+        schema::close(old)?;
         let replaced = self.place.finish_draft();
         self.connection = schema::open(&self.place)?;
         replaced?;

@@ -117,6 +117,7 @@ impl Scan {
                      WHERE rowid < ?1 AND rowid > ?2 ORDER BY rowid DESC LIMIT ?3";
         let read = read(database, query, params![before, self.after, BATCH], found);
         found.retain(|found| found.row > self.after);
+        self.found += found.len() as u64;
         let first = found.iter().map(|found| found.row).min();
         self.stage = match first {
             Some(first) if read.is_ok() && first < before => Stage::Backwards(first),
@@ -139,6 +140,11 @@ impl Scan {
     /// The damage that was found beyond single records.
     pub(crate) fn damage(&self) -> Option<&StoreError> {
         self.damage.as_ref()
+    }
+
+    /// How many rows were read.
+    pub(crate) fn found(&self) -> u64 {
+        self.found
     }
 
     /// How many rows wait for each data key that is not open.
@@ -173,15 +179,21 @@ impl Database {
         problems.into_iter().map(Err).collect()
     }
 
-    /// Whether as many records were found as the index knows: a page that lost count of its rows
-    /// would otherwise lose them without a word.
-    fn compare_with_index(&self, found: u64) -> Result<(), StoreError> {
+    /// How many records the index knows.
+    pub(crate) fn known(&self) -> Result<u64, StoreError> {
         let query = "SELECT count(*) FROM record INDEXED BY sqlite_autoindex_record_1";
         let known: i64 = self
             .connection
             .query_row(query, [], |row| row.get(0))
             .map_err(|error| of_database(&error))?;
-        if u64::try_from(known) == Ok(found) {
+        Ok(known.unsigned_abs())
+    }
+
+    /// Whether as many records were found as the index knows: a page that lost count of its rows
+    /// would otherwise lose them without a word.
+    fn compare_with_index(&self, found: u64) -> Result<(), StoreError> {
+        let known = self.known()?;
+        if known == found {
             return Ok(());
         }
         Err(StoreError::Damaged(format!(

@@ -68,11 +68,7 @@ pub(crate) fn open(place: &Place) -> Result<Connection, StoreError> {
     // Until it is known that this program understands the file, nothing may reach it: the log may
     // hold a migration to a newer format that its maker did not live to write back.
     leave_log(&connection, true)?;
-    match format(&connection)? {
-        FORMAT => {}
-        1 => migrate(&mut connection)?,
-        other => check_format(other, &place.database())?,
-    }
+    migrate(&mut connection, &place.database())?;
     leave_log(&connection, false)?;
     Ok(connection)
 }
@@ -86,7 +82,7 @@ pub(crate) fn leave_log(connection: &Connection, leave: bool) -> Result<(), Stor
 }
 
 /// The format, the log included.
-pub(crate) fn format(connection: &Connection) -> Result<u32, StoreError> {
+fn format(connection: &Connection) -> Result<u32, StoreError> {
     connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| of_database(&error))
@@ -127,7 +123,7 @@ pub(crate) fn check_header(header: &[u8], path: &Path) -> Result<u32, StoreError
     Ok(number(60))
 }
 
-pub(crate) fn check_format(format: u32, path: &Path) -> Result<(), StoreError> {
+fn check_format(format: u32, path: &Path) -> Result<(), StoreError> {
     match format {
         1..=FORMAT => Ok(()),
         0 => Err(not_ours(path, "has format 0, which never existed")),
@@ -151,12 +147,28 @@ fn create(place: &Place) -> Result<(), StoreError> {
     let mut vault_id = [0; VAULT_ID];
     rand::fill(&mut vault_id).map_err(|_| refused())?;
     place.begin_draft()?;
-    let draft = fill_draft(&place.draft(), &vault_id);
-    // Writes the log back into the file.
-    draft
-        .and_then(|draft| draft.close().map_err(|(_, error)| error))
-        .map_err(|error| of_database(&error))?;
+    let draft = fill_draft(&place.draft(), &vault_id).map_err(|error| of_database(&error))?;
+    write_back(&draft)?;
+    close(draft)?;
     place.finish_draft()
+}
+
+/// Writes the whole log back into the database. Closing does that as well, but does not say so when
+/// it fails.
+pub(crate) fn write_back(connection: &Connection) -> Result<(), StoreError> {
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(|error| of_database(&error))?;
+    if busy == 0 {
+        Ok(())
+    } else {
+        Err(StoreError::Io("the log cannot be written back".to_owned()))
+    }
+}
+
+pub(crate) fn close(connection: Connection) -> Result<(), StoreError> {
+    let closed = connection.close();
+    closed.map_err(|(_, error)| of_database(&error))
 }
 
 /// Writes the tables and the head. Nothing waits for the disk: the draft is synced as a whole.
@@ -174,9 +186,22 @@ pub(crate) fn fill_draft(draft: &Path, vault_id: &[u8]) -> rusqlite::Result<Conn
     Ok(connection)
 }
 
+/// Migrates what is of an older format.
+///
+/// # Errors
+///
+/// When it is of a newer one.
+pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    match format(connection)? {
+        FORMAT => Ok(()),
+        1 => migrate_from_1(connection),
+        other => check_format(other, path),
+    }
+}
+
 /// The migration rule: one transaction, whose last statement sets the format. A crash leaves the
 /// old format or the new one.
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+fn migrate_from_1(connection: &mut Connection) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| match error {
         rusqlite::Error::SqliteFailure(..) => of_database(&error),
         other => StoreError::Damaged(format!("its head is damaged ({other})")),

@@ -20,6 +20,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Prk};
 use aws_lc_rs::hmac;
 use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Record, RecordKey, RecordKind};
+use keyward_locked_memory::Locked;
 use zeroize::Zeroizing;
 
 use crate::epoch::Epoch;
@@ -52,33 +53,33 @@ pub(crate) struct Seal {
 /// What a device wraps for a vault.
 pub(crate) struct Secrets {
     /// Seals the records with one protection.
-    pub(crate) data_key: Zeroizing<[u8; DATA_KEY]>,
+    pub(crate) data_key: Locked<[u8; DATA_KEY]>,
     /// Names all records, whatever seals them: a record has one place.
-    pub(crate) name_key: Zeroizing<[u8; NAME_KEY]>,
+    pub(crate) name_key: Locked<[u8; NAME_KEY]>,
 }
 
 impl Secrets {
     /// Those of a new data key; without a name key to share, one is made as well.
     pub(crate) fn draw(name_key: Option<&[u8; NAME_KEY]>) -> Result<Self, Refused> {
         let mut secrets = Self {
-            data_key: Zeroizing::new([0; DATA_KEY]),
-            name_key: Zeroizing::new([0; NAME_KEY]),
+            data_key: Locked::default(),
+            name_key: Locked::default(),
         };
-        aws_lc_rs::rand::fill(secrets.data_key.as_mut()).map_err(|_| Refused)?;
+        aws_lc_rs::rand::fill(&mut *secrets.data_key).map_err(|_| Refused)?;
         match name_key {
             Some(shared) => secrets.name_key.copy_from_slice(shared),
-            None => aws_lc_rs::rand::fill(secrets.name_key.as_mut()).map_err(|_| Refused)?,
+            None => aws_lc_rs::rand::fill(&mut *secrets.name_key).map_err(|_| Refused)?,
         }
         Ok(secrets)
     }
 
     /// Those of format 1, where names were keyed by a key derived from the only data key.
     pub(crate) fn of_format_1(data_key: &[u8]) -> Option<Self> {
-        let data_key: Zeroizing<[u8; DATA_KEY]> = Zeroizing::new(data_key.try_into().ok()?);
-        let mut name_key = Zeroizing::new([0; NAME_KEY]);
-        Prk::new_less_safe(HKDF_SHA256, data_key.as_ref())
+        let data_key: Locked<[u8; DATA_KEY]> = Locked::copy_of(data_key.try_into().ok()?);
+        let mut name_key = Locked::<[u8; NAME_KEY]>::default();
+        Prk::new_less_safe(HKDF_SHA256, data_key.as_slice())
             .expand(&[b"keyward 1 names"], hmac::HMAC_SHA256)
-            .and_then(|okm| okm.fill(name_key.as_mut()))
+            .and_then(|okm| okm.fill(&mut *name_key))
             .ok()?;
         Some(Self { data_key, name_key })
     }
@@ -92,8 +93,8 @@ impl Secrets {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (data_key, name_key) = bytes.split_at_checked(DATA_KEY)?;
         Some(Self {
-            data_key: Zeroizing::new(data_key.try_into().ok()?),
-            name_key: Zeroizing::new(name_key.try_into().ok()?),
+            data_key: Locked::copy_of(data_key.try_into().ok()?),
+            name_key: Locked::copy_of(name_key.try_into().ok()?),
         })
     }
 }
@@ -110,7 +111,7 @@ impl Seal {
         vault_id: [u8; VAULT_ID],
     ) -> Result<Self, Refused> {
         // The data key is uniformly random, so it is a pseudorandom key already.
-        let prk = Prk::new_less_safe(HKDF_SHA256, secrets.data_key.as_ref());
+        let prk = Prk::new_less_safe(HKDF_SHA256, secrets.data_key.as_slice());
         let derive = |purpose: &[u8]| {
             let purpose = [purpose];
             let okm = prk.expand(&purpose, &AES_256_GCM).map_err(|_| Refused)?;
@@ -119,7 +120,7 @@ impl Seal {
         Ok(Self {
             records: derive(b"keyward 1 records")?,
             epochs: derive(b"keyward 2 epochs")?,
-            names: hmac::Key::new(hmac::HMAC_SHA256, secrets.name_key.as_ref()),
+            names: hmac::Key::new(hmac::HMAC_SHA256, secrets.name_key.as_slice()),
             secrets,
             protection,
             vault_id,
@@ -299,8 +300,8 @@ mod tests {
 
     fn seal_with(data_key: u8, vault_id: u8) -> Seal {
         let secrets = Secrets {
-            data_key: Zeroizing::new([data_key; DATA_KEY]),
-            name_key: Zeroizing::new([7; NAME_KEY]),
+            data_key: Locked::copy_of(&[data_key; DATA_KEY]),
+            name_key: Locked::copy_of(&[7; NAME_KEY]),
         };
         Seal::new(secrets, KeyProtection::Software, [vault_id; VAULT_ID]).unwrap()
     }

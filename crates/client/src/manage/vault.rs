@@ -16,6 +16,8 @@ pub struct VaultReport {
     pub readable: Vec<ReadableRecords>,
     /// The records that are damaged. What they were about is sealed with them.
     pub damaged: Vec<DamagedRecord>,
+    /// How many records the database's index knows of that were not found.
+    pub missing: u64,
     /// The records whose key is not here.
     pub sealed: Vec<SealedRecords>,
     /// How a vault that was put back in time is noticed, for each data key that is open.
@@ -33,11 +35,11 @@ impl VaultReport {
         self.readable.iter().map(|readable| readable.records).sum()
     }
 
-    /// How many records of those that were found can never be read again.
+    /// How many records can never be read again.
     pub fn lost(&self) -> u64 {
         let sealed = self.sealed.iter().filter(|sealed| sealed.lost);
         let sealed: u64 = sealed.map(|sealed| sealed.records).sum();
-        sealed + self.damaged.len() as u64
+        sealed + self.damaged.len() as u64 + self.missing
     }
 }
 
