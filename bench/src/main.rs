@@ -13,6 +13,8 @@ mod peers;
 mod report;
 mod sample;
 mod scale;
+#[cfg(feature = "tpm")]
+mod tpm;
 mod world;
 
 /// Benchmarks of Keyward.
@@ -31,12 +33,17 @@ enum Bench {
     /// Silent hits through the broker: socket, both bus names, many callers, a stalled authority;
     /// start-up and memory.
     Broker(broker::Arguments),
+    /// Signing by a TPM through the key store, beside the same commands without it.
+    #[cfg(feature = "tpm")]
+    Tpm(tpm::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = match &arguments.bench {
         Bench::Broker(arguments) => run(broker::run(arguments)),
+        #[cfg(feature = "tpm")]
+        Bench::Tpm(arguments) => tpm::run(arguments),
     };
     match report {
         Ok(report) if arguments.json => match report.json() {

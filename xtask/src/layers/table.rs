@@ -74,6 +74,8 @@ pub const TEST_EDGES: &[(&str, &str)] = &[
     ("bench", "client"),
     ("bench", "dev"),
     ("bench", "dev-authority"),
+    // beside the same commands without it
+    ("bench", "keystore"),
 ];
 
 /// Crates that are tests through and through: no release binary contains them.
@@ -150,7 +152,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("toml",               "configuration files",          Only(&["config"]), Only(&[])),
     Library("tracing",            "logs",                         Everyone, Everyone),
     Library("tracing-subscriber", "writing logs",                 Only(&["broker", "session", "cli", "dev"]), Everyone),
-    Library("tss-esapi",          "the TPM",                      Only(&["keystore"]), Only(&[])),
+    Library("tss-esapi",          "the TPM",                      Only(&["keystore"]), Only(&["bench"])),
     Library("url",                "URLs",                         Everyone, Everyone),
     Library("uuid",               "GUIDs",                        Everyone, Everyone),
     Library("zbus",               "D-Bus",                        Only(&["broker-ipc"]), Only(&["testkit", "e2e", "bench"])),
