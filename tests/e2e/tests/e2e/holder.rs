@@ -122,6 +122,17 @@ fn it_starts_no_process_and_dumps_no_core() {
 }
 
 #[test]
+fn its_master_keys_are_locked_into_memory() {
+    let stack = signed_in();
+    let keywardd = stack.keywardd_process().unwrap();
+    let status = fs::read_to_string(format!("/proc/{keywardd}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    let kilobytes = line.unwrap().split_whitespace().next().unwrap();
+    // The wrapping key, the vault's data key, and what its records are named by: a page each.
+    assert!(kilobytes.parse::<u32>().unwrap() >= 12, "{status}");
+}
+
+#[test]
 fn it_is_on_no_bus() {
     let stack = signed_in();
     let keywardd = stack.keywardd_process().unwrap();

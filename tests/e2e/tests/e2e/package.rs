@@ -182,7 +182,7 @@ fn assert_signs_in(stack: &Stack, face: &Face) {
 
 #[test]
 fn service_files_and_units_name_each_other_and_programs_that_are_built() {
-    let units = files("dist/systemd");
+    let units = files("dist/systemd/user");
     let mut names = BTreeSet::new();
     for (file, text) in files("dist/dbus") {
         let name = value(&text, "Name");
@@ -199,19 +199,32 @@ fn service_files_and_units_name_each_other_and_programs_that_are_built() {
     }
     let ours = [KEYWARD_NAME, MICROSOFT_NAME].map(str::to_owned);
     assert_eq!(names, BTreeSet::from(ours));
-    for (file, text) in &units {
-        let program = value(text, "ExecStart");
-        let program = program.strip_prefix("/usr/bin/").expect(file);
-        programs::own_binary(program);
-        assert_eq!(*file, format!("{program}.service"));
+    for units in [units, files("dist/systemd/system")] {
+        units_fit(&units, &names);
+    }
+}
+
+fn units_fit(units: &[(String, String)], names: &BTreeSet<String>) {
+    for (file, text) in units {
+        let ours = |other: &str| units.iter().any(|(file, _)| file == other);
         for other in text.lines().filter_map(|line| {
-            let (key, other) = line.split_once('=')?;
-            ["Wants", "After", "Requires"]
-                .contains(&key)
-                .then_some(other)
+            let (key, others) = line.split_once('=')?;
+            let names_units = ["Wants", "After", "Requires", "Also"].contains(&key);
+            names_units.then_some(others)
         }) {
-            assert!(units.iter().any(|(file, _)| file == other), "{other}");
+            let mut others = other.split(' ').filter(|other| *other != "network.target");
+            assert!(others.all(ours), "{file}: {other}");
         }
+        let Some(name) = file.strip_suffix(".service") else {
+            let service = file.strip_suffix(".socket").expect(file);
+            assert!(ours(&format!("{service}.service")), "{file}");
+            assert_eq!(value(text, "FileDescriptorName"), "broker");
+            continue;
+        };
+        let start = value(text, "ExecStart");
+        let program = start.split(' ').next().unwrap();
+        assert_eq!(program.strip_prefix("/usr/bin/"), Some(name), "{file}");
+        programs::own_binary(name);
         if value(text, "Type") == "dbus" {
             assert!(names.contains(&value(text, "BusName")), "{file}");
         }
@@ -228,23 +241,73 @@ fn the_service_manager_understands_the_units() {
     let folder = keyward_testkit::Login::new();
     let bin = programs::own_binary("keywardd");
     let bin = bin.parent().unwrap().display().to_string();
-    let verify = |text: &str, file: &str| {
-        let unit = folder.path("config").join(file);
-        fs::write(&unit, text).unwrap();
-        let mut command = folder.command(&analyze);
-        command.args(["--user", "verify", "--man=no"]).arg(unit);
-        let answer = command.output().unwrap();
-        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
-        (answer.status.success() && said.is_empty(), said)
-    };
-    let units = files("dist/systemd");
-    for (file, text) in &units {
-        let (fine, said) = verify(&text.replace("/usr/bin", &bin), file);
-        assert!(fine, "{file}: {said}");
+    for (manager, units) in [("--user", "user"), ("--system", "system")] {
+        let place = folder.path("config").join(units);
+        fs::create_dir(&place).unwrap();
+        let verify = |file: &str| {
+            let mut command = folder.command(&analyze);
+            command.args([manager, "verify", "--man=no"]);
+            let answer = command.arg(place.join(file)).output().unwrap();
+            let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+            (answer.status.success() && said.is_empty(), said)
+        };
+        let units = files(&format!("dist/systemd/{units}"));
+        for (file, text) in &units {
+            fs::write(place.join(file), text.replace("/usr/bin", &bin)).unwrap();
+        }
+        for (file, _) in &units {
+            let (fine, said) = verify(file);
+            assert!(fine, "{file}: {said}");
+        }
+        // What it is given matters: it complains about a key it does not know.
+        let (file, text) = units
+            .iter()
+            .find(|(_, text)| text.contains("ExecStart="))
+            .unwrap();
+        fs::write(place.join(file), text.replace("ExecStart=", "ExecSart=")).unwrap();
+        assert!(!verify(file).0);
     }
-    // What it is given matters: it complains about a key it does not know.
-    let wrong = units[0].1.replace("ExecStart=", "ExecSart=");
-    assert!(!verify(&wrong, &units[0].0).0);
+}
+
+#[test]
+fn the_exposure_of_each_unit_is_the_one_that_is_written_down() {
+    let Some(analyze) = systemd_analyze() else {
+        let skipped = "\nSKIPPED, needs systemd-analyze: how exposed the units are";
+        return writeln!(io::stderr(), "{skipped}").unwrap();
+    };
+    let folder = keyward_testkit::Login::new();
+    let readme = fs::read_to_string(programs::project_folder("dist").join("README.md")).unwrap();
+    let units = ["user/keywardd", "user/keyward-session", "system/keywardd"];
+    for unit in units.map(|unit| format!("systemd/{unit}.service")) {
+        let mut command = folder.command(&analyze);
+        command.args(["security", "--offline=true", "--no-pager"]);
+        command.arg(programs::project_folder("dist").join(&unit));
+        let said = command.output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        let overall = said
+            .lines()
+            .find_map(|line| line.split_once("Overall exposure level"));
+        let (_, overall) = overall.unwrap_or_else(|| panic!("{unit}: {said}"));
+        let exposure = overall
+            .split_whitespace()
+            .find_map(|word| word.parse::<f32>().ok());
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{unit}` |")));
+        let row = row.unwrap_or_else(|| panic!("{unit} is not in dist/README.md"));
+        let written = row
+            .split('|')
+            .nth(2)
+            .unwrap()
+            .trim()
+            .parse::<f32>()
+            .unwrap();
+        // Each version of systemd weighs a little differently.
+        assert!(
+            (exposure.unwrap() - written).abs() <= 0.5,
+            "{unit}: {overall}"
+        );
+    }
 }
 
 fn systemd_analyze() -> Option<PathBuf> {
