@@ -30,6 +30,7 @@ mod serve;
 mod service;
 mod socket;
 mod users;
+mod vault_care;
 mod vault_keys;
 
 pub use args::Options;

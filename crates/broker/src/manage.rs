@@ -23,6 +23,8 @@ impl Open {
         let _ = agent;
         match request {
             ManageRequest::Device => Ok(ManageAnswer::Device(self.device().await)),
+            ManageRequest::VaultCheck => self.check_vault().await,
+            ManageRequest::VaultRepair { dry_run } => self.repair_vault(dry_run).await,
             // A newer request than this version knows.
             _ => Err(unmanageable()),
         }

@@ -34,6 +34,7 @@ pub(crate) struct Open {
     pub(crate) engine: Engine,
     pub(crate) requirements: Requirements,
     pub(crate) providers: Arc<Providers>,
+    pub(crate) kept: Arc<Kept>,
     decided: RwLock<Decided>,
     /// What a TPM said last, which is used by nobody yet.
     probed: Mutex<Option<(Instant, Probe)>>,
@@ -58,12 +59,13 @@ pub(crate) async fn open(
     let of_vault = vault_keys::for_vault(&providers, &path, options.permit);
     let vault = at_leisure(move || Vault::open(&folder, of_vault)).await??;
     let authorities = authorities::rules(&config, options.permit)?;
+    let kept = Arc::new(Kept {
+        vault,
+        _in_use: in_use,
+    });
     let ports = Ports {
         http: Arc::new(keyward_http::Client::new()),
-        records: Arc::new(Kept {
-            vault,
-            _in_use: in_use,
-        }),
+        records: Arc::clone(&kept) as Arc<dyn RecordStore>,
         keys: Arc::new(DeviceKeys::new(Arc::clone(&providers))),
         clock: Arc::new(SystemClock),
         random: Arc::new(KernelRandom),
@@ -81,6 +83,7 @@ pub(crate) async fn open(
         engine,
         requirements: Requirements::new(&config, authorities),
         providers,
+        kept,
         decided: RwLock::new(decided),
         probed: Mutex::default(),
         config,
@@ -155,8 +158,8 @@ impl Open {
 }
 
 /// An open vault that shows when it is closed.
-struct Kept {
-    vault: Vault,
+pub(crate) struct Kept {
+    pub(crate) vault: Vault,
     /// Dropped after the vault.
     _in_use: watch::Sender<()>,
 }

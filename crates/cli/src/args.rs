@@ -107,6 +107,16 @@ Examples:
     )]
     Device(DeviceCommand),
 
+    /// Look whether everything in the vault can be read, and mend it.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  keyward vault check
+  keyward vault repair --dry-run"
+    )]
+    Vault(VaultCommand),
+
     /// Show who asked for what, and what came of it.
     ///
     /// Each answer is recorded, and none of them with a token, a user name or a claim. An account
@@ -343,6 +353,41 @@ pub struct AuditArguments {
 A key that is held in a TPM cannot leave this device. One in a file can be copied by whoever may
 read the file.")]
     Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `keyward vault …`.
+#[derive(Debug, Subcommand)]
+pub enum VaultCommand {
+    /// Read the whole vault and say what is damaged.
+    ///
+    /// Nothing is changed. Exits with 0 when everything can be read.
+    #[command(after_help = "\
+Examples:
+  keyward vault check
+  keyward vault check --json")]
+    Check {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Put a clean vault with everything that can be read in the place of a damaged one.
+    ///
+    /// The damaged one is kept beside it. Records whose key cannot be used for now are kept as they
+    /// are; what can never be read again is removed.
+    #[command(after_help = "\
+Examples:
+  keyward vault repair --dry-run       what would be lost
+  keyward vault repair")]
+    Repair {
+        /// Only say what would be lost.
+        #[arg(long)]
+        dry_run: bool,
+
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -9,3 +9,4 @@ pub mod logout;
 pub mod manual;
 pub mod status;
 pub mod token;
+pub mod vault;

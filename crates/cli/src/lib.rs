@@ -26,7 +26,7 @@ use keyward_config::Environment;
 
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::commands::{
-    accounts, audit, config_check, device, login, logout, manual, status, token,
+    accounts, audit, config_check, device, login, logout, manual, status, token, vault,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -94,6 +94,7 @@ fn dispatch(
         Command::Status(arguments) => wait(status::run(&arguments, environment, console)),
         Command::Audit(arguments) => wait(audit::run(&arguments, environment, console)),
         Command::Device(command) => wait(device::run(command, environment, console)),
+        Command::Vault(command) => wait(vault::run(command, environment, console)),
         Command::Doctor(arguments) => wait(doctor::run(&arguments, environment, console)),
         Command::Config(ConfigCommand::Check { json }) => {
             wait(config_check::run(json, environment, console))
