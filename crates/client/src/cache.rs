@@ -39,16 +39,21 @@ impl Edit {
         matches!(self, Self::Put(Entity::RefreshToken(_)))
     }
 
+    /// What protects the key of the token this keeps.
+    pub fn protection(&self) -> Option<KeyProtection> {
+        match self {
+            Self::Put(Entity::RefreshToken(token)) => Some(token.key_protection),
+            Self::Put(Entity::AccessToken(token)) => Some(token.key_protection),
+            Self::Put(_) | Self::Delete(_) => None,
+        }
+    }
+
     /// The same change for the vault. Tokens are sealed by the device that holds their key, so that
-    /// one that is away takes no others with it; everything else by the one new keys are made in.
-    pub fn to_change(&self, new_keys: KeyProtection) -> Change {
+    /// one that is away takes no others with it; everything else by this one.
+    pub fn to_change(&self, other: KeyProtection) -> Change {
         match self {
             Self::Put(entity) => {
-                let protection = match entity {
-                    Entity::RefreshToken(token) => token.key_protection,
-                    Entity::AccessToken(token) => token.key_protection,
-                    _ => new_keys,
-                };
+                let protection = self.protection().unwrap_or(other);
                 Change::Put(format::encode(entity, protection))
             }
             Self::Delete(key) => Change::Delete(key.clone()),
@@ -160,6 +165,26 @@ impl Cache {
             .values()
             .flat_map(|entry| entry.grants.values());
         grants.flat_map(Grant::keys).any(|used| used == key)
+    }
+
+    /// Whether there is something with this key.
+    pub fn holds(&self, key: &RecordKey) -> bool {
+        if key.kind == RecordKind::Environment {
+            let known = ClientId::parse(&key.client)
+                .ok()
+                .and_then(|client| self.environments.get(&client));
+            return known.is_some_and(|known| known.iter().any(|e| *e.provider == *key.detail));
+        }
+        let Some(account) = AccountKey::parse(&key.account) else {
+            return false;
+        };
+        let Some(entry) = self.accounts.get(&account) else {
+            return false;
+        };
+        let grant = ClientId::parse(&key.client)
+            .ok()
+            .and_then(|client| entry.grants.get(&client));
+        key.kind == RecordKind::Account || grant.is_some_and(|grant| grant.holds(key))
     }
 
     /// An account.

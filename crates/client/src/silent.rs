@@ -135,9 +135,37 @@ impl Shared {
         selector: &AccountSelector,
         cache: CachePolicy,
     ) -> Result<Silent, AcquireTokenError> {
-        let account = select(&*self.vault.cache()?, &asked, selector)?;
+        let account = match self.selected(&asked, selector)? {
+            Selected::One(account) => account,
+            Selected::Nobody(why) => self.found_again(&asked, selector, why).await?,
+        };
         let realm = self.realm(&asked, &account.home).await?;
         Ok(Silent::new(asked, account, &realm, cache))
+    }
+
+    fn selected(
+        &self,
+        asked: &Acquisition,
+        selector: &AccountSelector,
+    ) -> Result<Selected, AcquireTokenError> {
+        select(&*self.vault.cache()?, asked, selector)
+    }
+
+    /// Nobody was found, but what they are sealed with may be back by now, or gone: then that is
+    /// the answer.
+    async fn found_again(
+        &self,
+        asked: &Acquisition,
+        selector: &AccountSelector,
+        why: &'static str,
+    ) -> Result<AccountKey, AcquireTokenError> {
+        if self.vault.look_again().await
+            && let Selected::One(account) = self.selected(asked, selector)?
+        {
+            return Ok(account);
+        }
+        let unfindable = self.vault.unfindable();
+        Err(unfindable.unwrap_or_else(|| asked.error(ErrorKind::InteractionRequired, why)))
     }
 
     /// The tenant a request is about. Only the metadata knows the GUID of a domain.
@@ -166,7 +194,11 @@ impl Shared {
         silent: &Silent,
     ) -> Result<Acquired, AcquireTokenError> {
         let cached = |hit| Acquired::new(hit, TokenSource::Cache);
-        match self.look(silent)? {
+        let mut found = self.look(silent)?;
+        if matches!(found, Lookup::Absent) && self.vault.look_again().await {
+            found = self.look(silent)?;
+        }
+        match found {
             Lookup::Fresh(hit) => Ok(cached(hit)),
             Lookup::RefreshDue(hit, _) => {
                 self.renew_ahead_of_need(silent);
@@ -181,7 +213,10 @@ impl Shared {
                 result => result,
             },
             Lookup::Expired(_) => self.renew(silent).await,
-            Lookup::Absent => Err(sign_in_needed(&silent.asked)),
+            Lookup::Absent => Err(self
+                .vault
+                .unfindable()
+                .unwrap_or_else(|| sign_in_needed(&silent.asked))),
         }
     }
 
@@ -260,12 +295,20 @@ impl Silent {
     }
 }
 
+/// Whom a request is for.
+enum Selected {
+    /// This one.
+    One(AccountKey),
+    /// Nobody who is known, in these words.
+    Nobody(&'static str),
+}
+
 /// The one account a request is for.
 fn select(
     cache: &Cache,
     asked: &Acquisition,
     selector: &AccountSelector,
-) -> Result<AccountKey, AcquireTokenError> {
+) -> Result<Selected, AcquireTokenError> {
     let provider = &asked.authority.provider;
     let here = || {
         cache
@@ -282,17 +325,15 @@ fn select(
                 provider: Arc::clone(provider),
                 home: home.clone(),
             };
-            cache.account(&key).map(|_| key).ok_or_else(|| {
-                asked.error(
-                    ErrorKind::InteractionRequired,
-                    "this account is not signed in here",
-                )
+            Ok(match cache.account(&key) {
+                Some(_) => Selected::One(key),
+                None => Selected::Nobody("this account is not signed in here"),
             })
         }
         AccountSelector::Username(name) => {
             let called: Vec<_> = here().filter(|account| account.is_called(name)).collect();
             match called[..] {
-                [one] => Ok(one.key.clone()),
+                [one] => Ok(Selected::One(one.key.clone())),
                 _ => only(called.into_iter().filter(|account| ours(account)), asked),
             }
         }
@@ -303,13 +344,10 @@ fn select(
 fn only<'a>(
     mut fitting: impl Iterator<Item = &'a Arc<Account>>,
     asked: &Acquisition,
-) -> Result<AccountKey, AcquireTokenError> {
+) -> Result<Selected, AcquireTokenError> {
     match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(one.key.clone()),
-        (None, _) => Err(asked.error(
-            ErrorKind::InteractionRequired,
-            "no such account is signed in here",
-        )),
+        (Some(one), None) => Ok(Selected::One(one.key.clone())),
+        (None, _) => Ok(Selected::Nobody("no such account is signed in here")),
         _ => Err(asked.error(
             ErrorKind::InteractionRequired,
             "several accounts are signed in here; name one, or let the person choose",

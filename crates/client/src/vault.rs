@@ -13,6 +13,10 @@ use crate::engine::panicked;
 use crate::error::AcquireTokenError;
 use crate::ports::{KeyRef, Ports, Record, StoreError};
 
+mod sealed;
+
+use sealed::Sealed;
+
 /// How often access tokens that ended are looked for in the whole cache.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -31,6 +35,7 @@ struct Contents {
     cache: Cache,
     state: Result<(), StoreError>,
     problems: Vec<String>,
+    sealed: Sealed,
 }
 
 /// What became of a plan.
@@ -59,6 +64,7 @@ impl Vault {
                 cache: Cache::default(),
                 state: Err(StoreError::Io("it was not opened yet".to_owned())),
                 problems: Vec::new(),
+                sealed: Sealed::default(),
             }),
             writing: FairMutex::default(),
             next_sweep: AtomicU64::new(0),
@@ -68,19 +74,24 @@ impl Vault {
     /// Reads everything.
     pub(crate) async fn open(&self) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        let mut entities = Vec::new();
-        let mut problems = Vec::new();
-        let mut each = |record| match entity(record) {
-            Ok(entity) => entities.push(entity),
-            Err(why) => problems.push(why),
-        };
-        let loaded = self.ports.records.load(&mut each).await;
+        let loaded = self.load().await;
         let mut contents = self
             .contents
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        contents.state = loaded.map(|()| contents.fill(entities, problems));
+        contents.state = loaded.map(|loaded| contents.fill(loaded));
         contents.state.clone()
+    }
+
+    async fn load(&self) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let mut each = |record| match entity(record) {
+            Ok(entity) => loaded.entities.push(entity),
+            Err(why) => loaded.problems.push(why),
+        };
+        self.ports.records.load(&mut each).await?;
+        loaded.entities.sort_by_key(load_order);
+        Ok(loaded)
     }
 
     /// The cache, if the vault is open. The guard must not be kept across an await.
@@ -95,7 +106,8 @@ impl Vault {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
         let broken = contents.state.as_ref().err().map(ToString::to_string);
         let problems = contents.problems.iter().cloned();
-        broken.into_iter().chain(problems).collect()
+        let sealed = contents.sealed.problems();
+        broken.into_iter().chain(sealed).chain(problems).collect()
     }
 
     /// Plans edits on the cache as it is, writes them, and only then shows them. A plan that gives
@@ -164,7 +176,9 @@ impl Vault {
         if edits.is_empty() {
             return Ok(Vec::new());
         }
-        let protection = self.ports.keys.protection();
+        // What goes along with a token is sealed as it is: without one the other is of no use.
+        let with_token = edits.iter().find_map(Edit::protection);
+        let protection = with_token.unwrap_or_else(|| self.ports.keys.protection());
         let changes = edits.iter().map(|edit| edit.to_change(protection));
         let changes = changes.collect();
         self.ports.records.apply(changes).await?;
@@ -201,13 +215,26 @@ impl Vault {
     }
 }
 
+/// What was read.
+#[derive(Default)]
+struct Loaded {
+    /// In the order in which a cache takes them.
+    entities: Vec<Entity>,
+    problems: Vec<StoreError>,
+}
+
 impl Contents {
-    fn fill(&mut self, mut entities: Vec<Entity>, problems: Vec<String>) {
-        entities.sort_by_key(load_order);
+    fn fill(&mut self, loaded: Loaded) {
         self.cache = Cache::default();
-        self.cache
-            .absorb(entities.into_iter().map(Edit::Put).collect());
-        self.problems = problems;
+        let entities = loaded.entities.into_iter();
+        self.cache.absorb(entities.map(Edit::Put).collect());
+        self.note(loaded.problems);
+    }
+
+    fn note(&mut self, problems: Vec<StoreError>) {
+        let (sealed, problems) = Sealed::among(problems);
+        self.sealed = sealed;
+        self.problems = problems.iter().map(ToString::to_string).collect();
     }
 }
 
@@ -223,12 +250,15 @@ impl Deref for CacheGuard<'_> {
 }
 
 /// Reads a record; the error says which one, in plain words.
-fn entity(record: Result<Record, StoreError>) -> Result<Entity, String> {
-    let record = record.map_err(|error| error.to_string())?;
+fn entity(record: Result<Record, StoreError>) -> Result<Entity, StoreError> {
+    let record = record?;
     format::decode(&record).map_err(|error| {
         let key = &record.key;
         let (kind, account, client) = (key.kind.as_str(), &key.account, &key.client);
-        format!("the record {kind} of {account} for client {client:?} cannot be read: {error}")
+        StoreError::Unreadable {
+            record: format!("{kind} of {account} for client {client:?}"),
+            reason: error.to_string(),
+        }
     })
 }
 

@@ -68,6 +68,15 @@ impl Grant {
         released.into_iter().collect()
     }
 
+    pub(super) fn holds(&self, key: &RecordKey) -> bool {
+        let slot = &key.detail;
+        match key.kind {
+            RecordKind::RefreshToken => self.refresh_tokens.iter().any(|t| t.slot == *slot),
+            RecordKind::AccessToken => self.access_tokens.iter().any(|t| t.target.slot() == *slot),
+            _ => self.id_tokens.iter().any(|t| t.realm == *slot),
+        }
+    }
+
     /// Remembers a DPoP token that goes, so that its proofs do not end before it does.
     fn retire(&mut self, token: &AccessTokenEntity) -> Option<KeyRef> {
         let key = token.key.clone()?;

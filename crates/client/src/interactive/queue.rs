@@ -13,7 +13,7 @@ use crate::account::AccountSelector;
 use crate::acquisition::Acquisition;
 use crate::authority::Tenant;
 use crate::engine::{Shared, panicked};
-use crate::error::AcquireTokenError;
+use crate::error::{AcquireTokenError, ErrorKind};
 use crate::request::{AuthenticationScheme, CachePolicy, Prompt};
 use crate::silent::Acquired;
 
@@ -120,13 +120,14 @@ impl Shared {
         let selector = interactive.account.clone().or_else(hinted);
         let selector = selector.unwrap_or(AccountSelector::Only);
         let asked = interactive.asked.clone();
-        let acquired = async {
-            let silent = self
-                .for_account(asked, &selector, CachePolicy::UseCache)
-                .await?;
-            self.acquire(&silent).await
+        let found = self.for_account(asked, &selector, CachePolicy::UseCache);
+        let acquired = match found.await {
+            Ok(silent) => self.acquire(&silent).await,
+            // Somebody may be here whose key is away. Whoever signs in need not be that person.
+            Err(error) if error.kind() == ErrorKind::KeyUnavailable => return None,
+            Err(error) => Err(error),
         };
-        match acquired.await {
+        match acquired {
             Err(error) if error.interaction_required() => None,
             result => Some(result),
         }

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use zeroize::Zeroizing;
 
+use crate::account::AccountSelector;
+use crate::binding::KeyProtection;
 use crate::error::ErrorKind;
-use crate::ports::{RecordKind, StoreError};
+use crate::ports::{Record, RecordKey, RecordKind, StoreError};
 use crate::request::CachePolicy;
 use crate::result::TokenSource;
 use crate::testing::world::client;
@@ -68,6 +71,59 @@ async fn a_record_that_cannot_be_read_is_named_and_stops_nothing() {
         2,
         "nothing was overwritten"
     );
+}
+
+/// Everything is there and sealed by a key that cannot be used.
+async fn sealed_away(world: &mut World, why: StoreError) -> BTreeMap<RecordKey, Record> {
+    let records = std::mem::take(&mut *world.vault.records.lock().unwrap());
+    world.vault.unreadable.lock().unwrap().push(why);
+    world.restart().await;
+    records
+}
+
+#[tokio::test]
+async fn who_is_sealed_by_a_lost_key_is_told_so_and_signs_in_again() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let lost = StoreError::KeyLost {
+        protection: KeyProtection::Tpm,
+        records: 4,
+        reason: "another TPM".to_owned(),
+    };
+    sealed_away(&mut world, lost).await;
+    let error = world.token("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InteractionRequired);
+    assert!(
+        error.message().contains("key that seals them is lost"),
+        "{error}"
+    );
+    assert_eq!(world.engine.status().problems.len(), 1);
+    world.sign_in("alice").await.unwrap();
+    world.token("a").await.expect("there is no loop");
+}
+
+#[tokio::test]
+async fn who_is_sealed_by_a_key_that_is_away_is_found_when_it_is_back() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let away = StoreError::KeyUnavailable {
+        protection: KeyProtection::Tpm,
+        records: 4,
+        reason: "the TPM does not answer".to_owned(),
+    };
+    let records = sealed_away(&mut world, away).await;
+    let error = world.token("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyUnavailable);
+    assert!(error.message().contains("does not answer"), "{error}");
+    // Nobody has to wait for it to sign somebody else in.
+    world.sign_in("bob").await.unwrap();
+
+    world.vault.records.lock().unwrap().extend(records);
+    world.vault.unreadable.lock().unwrap().clear();
+    world.clock.forward(3);
+    let mut alice = world.silent("a");
+    alice.account = AccountSelector::Username("alice@dev.test".to_owned());
+    let token = world.engine.silent(alice).await.unwrap();
+    assert_eq!(token.token_source, TokenSource::Cache);
+    assert!(world.engine.status().problems.is_empty());
 }
 
 #[tokio::test]
