@@ -139,6 +139,20 @@ Exits with 0 when nothing failed, else with the code of the first failure.
 Warnings concern unmodified Microsoft clients alone.")]
     Doctor(DoctorArguments),
 
+    /// Move accounts to the other form of the broker.
+    ///
+    /// Refresh tokens and the keys they are bound to stay where they are: each account signs in
+    /// anew at the other broker, and only then is the old one signed out. Interrupted, it goes on
+    /// where it was.
+    #[command(after_help = "\
+Examples:
+  keyward migrate --dry-run            what would be signed in, and where
+  keyward migrate                      to the broker that is used here
+  keyward migrate --to session         back to a broker of your own
+
+Both brokers have to run: the system's, and your own (systemctl --user start keywardd).")]
+    Migrate(MigrateArguments),
+
     /// Look at the configuration.
     #[command(
         subcommand,
@@ -309,20 +323,6 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
-/// `keyward doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArguments {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `keyward device …`.
-#[derive(Debug, Subcommand)]
-pub enum DeviceCommand {
-    /// Show what holds the keys, why it was chosen, and which account is bound to which key.
-    #[command(after_help = "\
-Examples:
 /// `keyward audit`.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
@@ -347,6 +347,20 @@ pub struct AuditArguments {
     pub json: bool,
 }
 
+/// `keyward doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyward device …`.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Show what holds the keys, why it was chosen, and which account is bound to which key.
+    #[command(after_help = "\
+Examples:
   keyward device show
   keyward device show --json
 
@@ -357,6 +371,36 @@ read the file.")]
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `keyward migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// The form to move to. Default: the one that is used here.
+    #[arg(long, value_enum)]
+    pub to: Option<FormArgument>,
+
+    /// Only show what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A form of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormArgument {
+    /// One broker for each user, under the user's uid.
+    Session,
+    /// One broker for every user, under a uid of its own.
+    System,
+}
+
+impl From<FormArgument> for keyward_config::Form {
+    fn from(form: FormArgument) -> Self {
+        match form {
+            FormArgument::Session => Self::Session,
+            FormArgument::System => Self::System,
+        }
+    }
 }
 
 /// `keyward vault …`.

@@ -7,6 +7,7 @@ pub mod device;
 pub mod login;
 pub mod logout;
 pub mod manual;
+pub mod migrate;
 pub mod status;
 pub mod token;
 pub mod vault;

@@ -26,7 +26,7 @@ use keyward_config::Environment;
 
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::commands::{
-    accounts, audit, config_check, device, login, logout, manual, status, token, vault,
+    accounts, audit, config_check, device, login, logout, manual, migrate, status, token, vault,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -99,6 +99,7 @@ fn dispatch(
         Command::Config(ConfigCommand::Check { json }) => {
             wait(config_check::run(json, environment, console))
         }
+        Command::Migrate(arguments) => wait(migrate::run(&arguments, environment, console)),
         Command::Completions { shell } => manual::completions(shell, console),
         Command::Man { directory } => manual::pages(&directory, console),
     }

@@ -57,7 +57,7 @@ pub async fn run(
 
 /// The browser for this sign-in: the configured command, else the environment's. On a terminal the
 /// person opens the address where neither can.
-fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Failure> {
+pub(super) fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Failure> {
     let command = defaults.config()?.user_agent_command.value.clone();
     let launcher = if command.is_empty() {
         Launcher::from_environment()
@@ -109,7 +109,7 @@ fn signed_in(result: &AuthenticationResult) -> String {
 }
 
 /// Ends when somebody wants us to stop: Ctrl-C, or a supervisor.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
