@@ -5,12 +5,15 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use keyward_broker_ipc::secret_service::SecretStore;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::BrokerStatus;
 use keyward_config::{AuditDestination, Config, ConfigError, Form, Places};
+use keyward_store::StateFolder;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -38,6 +41,10 @@ pub(crate) struct Holdings {
     outcomes: RwLock<Arc<Outcomes>>,
     /// Every vault that is opened keeps a sender until it is closed.
     in_use: watch::Sender<()>,
+    /// Keeps a secret in the keyring of the user's session, while somebody offers to.
+    keyring: RwLock<Option<Arc<dyn SecretStore>>>,
+    /// Set when there is a reason to try again before the time.
+    try_at_once: AtomicBool,
 }
 
 pub(crate) type Held = Result<Arc<Open>, AcquireTokenError>;
@@ -53,7 +60,7 @@ impl Holdings {
     pub(crate) async fn open(options: Options, config: Result<Config, ConfigError>) -> Self {
         let (in_use, _) = watch::channel(());
         let outcomes = outcomes(&options, config.as_ref().ok(), &in_use);
-        let first = tokio::spawn(opening::open(options.clone(), config, in_use.clone()));
+        let first = tokio::spawn(opening::open(options.clone(), config, None, in_use.clone()));
         let holdings = Self {
             options,
             held: RwLock::new(Err(slow())),
@@ -63,6 +70,8 @@ impl Holdings {
             }),
             outcomes: RwLock::new(outcomes),
             in_use,
+            keyring: RwLock::default(),
+            try_at_once: AtomicBool::new(false),
         };
         let opened = timeout(AT_START, holdings.opened()).await;
         if let Err(error) = opened.unwrap_or_else(|_| holdings.peek()) {
@@ -83,6 +92,13 @@ impl Holdings {
                 .await
                 .unwrap_or_else(|_| Err(slow())),
         }
+    }
+
+    /// Takes note that somebody reaches the keyring of the user's session. What could not be opened
+    /// without is tried again by the next request.
+    pub(crate) fn keyring_offered(&self, keyring: Arc<dyn SecretStore>) {
+        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Some(keyring);
+        self.try_at_once.store(true, Ordering::Release);
     }
 
     /// Where outcomes are recorded.
@@ -169,10 +185,12 @@ impl Holdings {
         held.clone()
     }
 
-    /// Records outcomes by this configuration, if the last one could not be used.
+    /// Records outcomes by this configuration, if the last one could not be used, or there was no
+    /// place for them.
     async fn record_by(&self, config: Option<&Config>) {
         let unusable = |error: AcquireTokenError| error.kind() == ErrorKind::IncorrectConfiguration;
-        if config.is_none() || !self.peek().err().is_some_and(unusable) {
+        let had_one = !self.peek().err().is_some_and(unusable);
+        if config.is_none() || (had_one && self.outcomes().audit().is_on()) {
             return;
         }
         // Two must not number records of the same file.
@@ -193,12 +211,18 @@ impl Holdings {
         let task = match running {
             Some(task) => task,
             // Whoever had the lock before us may have succeeded.
-            None if ended.elapsed() < RETRY || self.peek().is_ok() => return self.peek(),
+            None if self.peek().is_ok() => return self.peek(),
+            None if ended.elapsed() < RETRY && !self.try_at_once.swap(false, Ordering::AcqRel) => {
+                return self.peek();
+            }
             None => {
                 let environment = &self.options.environment;
                 let config = keyward_config::load(environment, self.options.permit);
                 self.record_by(config.as_ref().ok()).await;
-                let again = opening::open(self.options.clone(), config, self.in_use.clone());
+                let keyring = self.keyring.read();
+                let keyring = keyring.unwrap_or_else(PoisonError::into_inner).clone();
+                let in_use = self.in_use.clone();
+                let again = opening::open(self.options.clone(), config, keyring, in_use);
                 running.insert(tokio::spawn(again))
             }
         };
@@ -230,12 +254,13 @@ fn outcomes(
     in_use: &watch::Sender<()>,
 ) -> Arc<Outcomes> {
     let mut config = config.cloned().unwrap_or_default();
-    let state_dir = Places::state_dir(&options.environment).map(|place| place.value);
-    let state_dir = state_dir.unwrap_or_else(|_| {
+    let place = Places::state_dir(&options.environment).ok();
+    let folder = place.and_then(|place| StateFolder::of_this_machine(&place.value).ok());
+    let folder = folder.map_or_else(PathBuf::new, |folder| folder.path().to_owned());
+    if folder.as_os_str().is_empty() {
         config.audit.to.value = AuditDestination::Off;
-        PathBuf::new()
-    });
-    Arc::new(Outcomes::new(&config, &state_dir, in_use.clone()))
+    }
+    Arc::new(Outcomes::new(&config, &folder, in_use.clone()))
 }
 
 /// What holds the keys takes its time.
@@ -289,7 +314,7 @@ mod tests {
         assert!(early.is_err());
         drop(at_work);
         tokio::time::timeout(at_once, finished).await.unwrap();
-        let state = keyward_store::StateFolder::of_this_machine(&dir.path().join("state"));
+        let state = StateFolder::of_this_machine(&dir.path().join("state"));
         assert!(!state.unwrap().path().join("vault.db-wal").exists());
     }
 

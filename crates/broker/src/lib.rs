@@ -32,6 +32,7 @@ mod socket;
 mod users;
 mod vault_care;
 mod vault_keys;
+mod wrapping_key;
 
 pub use args::Options;
 pub use run::{StartupError, main, run};

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use keyward_broker_ipc::secret_service::SecretStore;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::{Change, Clock, Ports, Record, RecordStore, StoreError};
 use keyward_client::{Engine, Settings};
-use keyward_config::{Config, ConfigError, Places};
+use keyward_config::{Config, ConfigError, Form, Places, WrappingKeyPlace};
+use keyward_keystore::SoftwareKeyStore;
 use keyward_keystore::tpm::{self, Probe};
 use keyward_store::{StateFolder, Vault};
 use tokio::sync::watch;
@@ -22,6 +24,7 @@ use crate::holdings::Held;
 use crate::providers::Providers;
 use crate::requirements::{self, Requirements};
 use crate::vault_keys;
+use crate::wrapping_key::{self, WrappingKeyError};
 
 /// For how long it is known what a TPM says that could not be used before.
 const PROBED: Duration = Duration::from_secs(5);
@@ -46,6 +49,7 @@ pub(crate) struct Open {
 pub(crate) async fn open(
     options: Options,
     config: Result<Config, ConfigError>,
+    keyring: Option<Arc<dyn SecretStore>>,
     in_use: watch::Sender<()>,
 ) -> Held {
     let config = config.map_err(|error| incorrect(&error))?;
@@ -54,7 +58,9 @@ pub(crate) async fn open(
     let path = folder.path().to_owned();
     let decided = decide(&path, &config).await?;
     let tcti = &config.tpm.tcti.value;
-    let providers = Providers::open(&path.join("keys"), tcti, decided.choice());
+    let keys = path.join("keys");
+    let software = software_keys(&folder, &keys, &config, options.environment.form(), keyring);
+    let providers = Providers::open(software.await?, &keys, tcti, decided.choice());
     let providers = Arc::new(providers.map_err(|error| storage(&error))?);
     let of_vault = vault_keys::for_vault(&providers, &path, options.permit);
     let vault = at_leisure(move || Vault::open(&folder, of_vault)).await??;
@@ -88,6 +94,28 @@ pub(crate) async fn open(
         probed: Mutex::default(),
         config,
     }))
+}
+
+/// The provider of software keys, with its wrapping key from where the configuration says.
+async fn software_keys(
+    folder: &StateFolder,
+    keys: &Path,
+    config: &Config,
+    form: Form,
+    keyring: Option<Arc<dyn SecretStore>>,
+) -> Result<SoftwareKeyStore, AcquireTokenError> {
+    match (config.wrapping_key.value, form) {
+        (WrappingKeyPlace::File, _) => {
+            SoftwareKeyStore::open(keys).map_err(|error| storage(&error))
+        }
+        (WrappingKeyPlace::SecretService, Form::Session) => {
+            let sealed_already = folder.has_vault();
+            Ok(wrapping_key::in_keyring(keys, sealed_already, keyring).await?)
+        }
+        (WrappingKeyPlace::SecretService, Form::System) => {
+            Err(WrappingKeyError::NotInSystemForm.into())
+        }
+    }
 }
 
 /// Where new keys are made: as it was decided, or is decided now.

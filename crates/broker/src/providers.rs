@@ -29,11 +29,12 @@ impl Providers {
     ///
     /// When the folder cannot be used.
     pub(crate) fn open(
+        software: SoftwareKeyStore,
         folder: &Path,
         tcti: &str,
         choice: KeyProtection,
     ) -> Result<Self, KeyStoreError> {
-        let software = Arc::new(SoftwareKeyStore::open(folder)?);
+        let software = Arc::new(software);
         let tpm = match tpm::open(folder, Some(tcti)) {
             Err(KeyStoreError::Unsupported(_)) => None,
             opened => Some(opened?),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use keyward_broker_ipc::secret_service::SecretStore;
 use keyward_broker_ipc::service::{BrokerService, Caller};
 use keyward_client::account::AccountInfo;
 use keyward_client::audit::AuditQuery;
@@ -122,6 +123,12 @@ impl Service {
 
 #[async_trait]
 impl BrokerService for Service {
+    fn secrets_offered(&self, uid: u32, secrets: Arc<dyn SecretStore>) {
+        if uid == self.uid {
+            self.holdings.keyring_offered(secrets);
+        }
+    }
+
     fn refused(&self, caller: &Caller, operation: &'static str, error: &AcquireTokenError) {
         self.holdings.outcomes().refused(caller, operation, error);
     }

@@ -9,6 +9,7 @@ mod developer_session;
 mod developer_tool;
 mod endurance;
 mod holder;
+mod keyring;
 mod leaks;
 mod memory;
 mod msal_node;
