@@ -27,7 +27,7 @@ struct Need {
     there: fn() -> bool,
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 13] = [
     Need {
         package: "dbus",
         why: "private session buses (dbus-daemon) and recordings of them (dbus-monitor)",
@@ -82,6 +82,16 @@ const NEEDS: [Need; 11] = [
         package: "swtpm",
         why: "software TPMs, one per test",
         there: || in_path("swtpm"),
+    },
+    Need {
+        package: "tpm2-abrmd",
+        why: "a TPM's resource manager, whose restart a test survives",
+        there: || Path::new("/usr/sbin/tpm2-abrmd").exists(),
+    },
+    Need {
+        package: "libtss2-tcti-tabrmd0",
+        why: "reaches that resource manager",
+        there: || has_library("libtss2-tcti-tabrmd.so.0"),
     },
 ];
 

@@ -9,9 +9,12 @@ mod device;
 mod loss;
 mod memory;
 mod operations;
+mod other_process;
 mod parent;
 mod pin;
+mod resource_manager;
 mod trouble;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
