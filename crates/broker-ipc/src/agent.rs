@@ -7,12 +7,18 @@ pub(crate) mod offer;
 pub(crate) mod remote;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keyward_client::oauth::question::{Answer, Question};
 use keyward_client::oauth::transport::{ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use remote::RemoteAgent;
+
+use crate::server::NoAgent;
+
+/// How often to look for an agent that is expected.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What an answer is called on the wire; only the last of them comes with a text.
 const ALLOW: &str = "allow";
@@ -65,6 +71,25 @@ impl Agents {
         Some(Arc::clone(agent) as Arc<dyn UserAgent>)
     }
 
+    /// The newest one, as soon as there is one, but not later than `until`.
+    async fn next(&self, until: Instant) -> Option<Arc<dyn UserAgent>> {
+        loop {
+            let newest = self.newest();
+            if newest.is_some() || Instant::now() >= until {
+                return newest;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Stands for the agent that is about to come.
+    pub(crate) fn expected(self: &Arc<Self>, until: Instant) -> Arc<dyn UserAgent> {
+        Arc::new(Expected {
+            agents: Arc::clone(self),
+            until,
+        })
+    }
+
     /// The agent of one connection's requests, which gives way to the newest one for everyone
     /// where it has nothing to show a sign-in with.
     pub(crate) fn own(
@@ -81,6 +106,30 @@ impl Agents {
 
     fn lock(&self) -> MutexGuard<'_, Vec<(u64, Arc<RemoteAgent>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The agent of a broker that has just started: keyward-session takes a moment to see that there
+/// is one again, and whoever started it by asking should not be told that nobody can be asked.
+struct Expected {
+    agents: Arc<Agents>,
+    until: Instant,
+}
+
+#[async_trait]
+impl UserAgent for Expected {
+    async fn prepare(&self, show: ShowOptions) -> Result<Box<dyn Sitting>, UserAgentError> {
+        match self.agents.next(self.until).await {
+            Some(agent) => agent.prepare(show).await,
+            None => NoAgent.prepare(show).await,
+        }
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        match self.agents.next(self.until).await {
+            Some(agent) => agent.ask(question).await,
+            None => NoAgent.ask(question).await,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -44,6 +44,8 @@ pub use crate::quiet::Idle;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be accepted because file descriptors ran out.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How long after the start a user agent may still come, before it is said that there is none.
+const ARRIVING: Duration = Duration::from_secs(3);
 /// Calls beyond the limit that may wait for their refusal.
 const REFUSALS: usize = 32;
 /// How many users may each have all the connections a user may have.
@@ -114,6 +116,7 @@ pub async fn serve_with(
         limits,
         lookup,
         quiet: Quiet::new(),
+        started: Instant::now(),
         next: AtomicU64::new(0),
     });
     let most = limits.connections.saturating_mul(USERS_AT_ONCE);
@@ -170,6 +173,7 @@ struct Server {
     lookup: Lookup,
     shares: Shares,
     quiet: Arc<Quiet>,
+    started: Instant,
     next: AtomicU64,
 }
 
@@ -326,7 +330,10 @@ impl Peer {
             offered.clone()
         };
         own.or_else(|| self.seat.agents().newest())
-            .unwrap_or_else(|| Arc::new(NoAgent))
+            .unwrap_or_else(|| {
+                let until = self.server.started + ARRIVING;
+                self.seat.agents().expected(until)
+            })
     }
 
     fn offer(&self, envelope: &Envelope, peer: &Caller) -> Result<(), AcquireTokenError> {

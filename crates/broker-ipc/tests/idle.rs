@@ -10,9 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fixtures::{FakeBroker, device, private_folder};
+use fixtures::agent::{FakeAgent, Person};
+use fixtures::{FakeBroker, Socket, device, private_folder};
+use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
-use keyward_broker_ipc::server::{self, Ended, Idle, Terms};
+use keyward_broker_ipc::server::{self, Ended, Idle, Limits, Terms};
 use keyward_client::manage::{ManageAnswer, ManageRequest};
 use keyward_client::ports::TokenBroker as _;
 use tokio::task::JoinHandle;
@@ -133,6 +135,23 @@ async fn a_socket_of_ones_own_refuses_callers_from_the_moment_it_ends() {
 fn refuses(path: &Path) -> bool {
     let error = std::os::unix::net::UnixStream::connect(path).err();
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+#[tokio::test]
+async fn a_user_agent_that_comes_a_moment_after_the_broker_is_not_missed() {
+    let socket = Socket::new(Limits::default());
+    let asking = tokio::spawn({
+        let client = socket.client();
+        async move {
+            let request = fixtures::interactive("https://idp.example");
+            client.acquire_token_interactive(request).await
+        }
+    });
+    socket.broker.wait_running(1).await;
+    let agent = FakeAgent::new(Person::SignsIn);
+    let session = socket.client_with(agent, AgentScope::Everyone);
+    session.connect().await.unwrap();
+    asking.await.unwrap().unwrap();
 }
 
 #[tokio::test]
