@@ -6,9 +6,11 @@
 pub mod authority;
 pub mod browser;
 pub mod cli;
+pub mod elsewhere;
 pub mod face;
 pub mod msal;
 pub mod msal_python;
+pub mod person;
 pub mod private_session;
 pub mod programs;
 pub mod provider;
@@ -17,8 +19,10 @@ pub mod token_thief;
 pub mod typed;
 
 pub use authority::TestAuthority;
+pub use elsewhere::Elsewhere;
 pub use msal::Msal;
 pub use msal_python::MsalPython;
+pub use person::Person;
 pub use stack::{Stack, Tenant, on_both_tenants};
 pub use token_thief::TokenThief;
 pub use typed::Typed;

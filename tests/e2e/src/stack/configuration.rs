@@ -52,7 +52,7 @@ impl Stack {
     }
 
     /// What `keyward-dev session` tells its keywardd: these names are this tenant.
-    pub(super) fn well_known_names(&self) -> String {
+    pub(crate) fn well_known_names(&self) -> String {
         let guid = self.authority.tenant(self.tenant);
         let segments = ["common", "organizations", &guid];
         let names = segments.map(|segment| format!("https://login.microsoftonline.com/{segment}"));

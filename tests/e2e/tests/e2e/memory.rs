@@ -43,7 +43,7 @@ impl Dump {
         let keywardd = stack.keywardd_process().unwrap();
         signal(keywardd, Signal::STOP);
         let keys = keys.map(|key| key.search(keywardd).unwrap()).into();
-        let wrapping_key = fs::read(stack.vault().join("keys/wrapping.key")).ok();
+        let wrapping_key = fs::read(stack.keys().join("wrapping.key")).ok();
         let wrapping_key = wrapping_key.map(|file| {
             // What the file is, then the key.
             let key = Secrets::new([&file[8..40]]);

@@ -1,6 +1,6 @@
 //! Keys in a TPM: what a thief has who took everything else.
 
-use keyward_e2e::{Stack, Tenant};
+use keyward_e2e::{ALICE, BOB, Elsewhere, Person, Stack, Tenant, Typed};
 use keyward_testkit::root;
 
 use crate::memory::Dump;
@@ -29,5 +29,62 @@ fn root_finds_no_private_key_in_a_broker_that_keeps_them_in_a_tpm() {
             assert_eq!(searched.found, []);
         }
         assert_eq!(dump.wrapping_key, None, "nothing is sealed by software");
+    }
+}
+
+/// Everybody who is signed in.
+const EVERYBODY: [Person; 3] = [
+    Person {
+        tenant: Tenant::Oidc,
+        name: ALICE,
+    },
+    Person {
+        tenant: Tenant::Oidc,
+        name: BOB,
+    },
+    Person {
+        tenant: Tenant::Entra,
+        name: ALICE,
+    },
+];
+
+#[test]
+fn a_vault_copied_beside_another_tpm_gives_nobody_a_token() {
+    let mut stack = Stack::with_tpm(Tenant::Oidc);
+    for person in EVERYBODY {
+        assert_eq!(person.sign_in(&stack)["key_protection"], "tpm");
+    }
+    let mut elsewhere = Elsewhere::with_a_copy(&mut stack);
+    let (renewals, opened) = (stack.authority.renewals(), stack.browser.opened());
+    let typed = elsewhere.typed();
+    for person in EVERYBODY {
+        for refused in [person.renew(&stack, &typed), person.hit(&stack, &typed)] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind, "InteractionRequired", "{person:?}: {error:?}");
+            assert!(error.message.contains("key lost"), "{person:?}: {error:?}");
+        }
+    }
+    assert_eq!(stack.authority.renewals(), renewals, "nothing was redeemed");
+
+    // Who signs in there has a binding of that device, and is not asked again.
+    stack.browser.signs_in(ALICE);
+    elsewhere.keyward(&stack, &["login"]).ok();
+    let [alice, others @ ..] = EVERYBODY;
+    for _ in 0..3 {
+        let token = alice.renew(&stack, &typed).unwrap();
+        assert_eq!(token["binding"], "sender-constrained:dpop");
+        assert_eq!(token["key_protection"], "tpm");
+    }
+    for other in others {
+        let error = other.renew(&stack, &typed).unwrap_err();
+        assert_eq!(error.kind, "InteractionRequired", "{error:?}");
+    }
+    assert_eq!(stack.browser.opened(), opened + 1);
+    assert!(elsewhere.is_running());
+
+    let original = Typed::over_socket(&stack);
+    for person in EVERYBODY {
+        let token = person.renew(&stack, &original).unwrap();
+        assert_eq!(token["key_protection"], "tpm", "{person:?}");
     }
 }
