@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use keyward_client::binding::KeyProtection;
 use keyward_client::manage;
 use keyward_client::oauth::time::UnixTime;
-use keyward_config::{KeyProtectionChoice, Setting};
+use keyward_config::{KeyProtectionChoice, Origin, Setting};
 use keyward_keystore::Device;
 use keyward_keystore::tpm::Probe;
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,21 @@ impl Decision {
         durable::write(&path, &text).map_err(|error| failed(error.to_string()))
     }
 
+    /// What a person decided: keys move there, and these are to be replaced.
+    pub(crate) fn rebound(
+        choice: KeyProtection,
+        device: &Device,
+        to_replace: Vec<String>,
+        now: UnixTime,
+    ) -> Self {
+        let reason = "`keyward device rebind` was asked for".to_owned();
+        Self {
+            maker: device.maker.clone(),
+            to_replace,
+            ..Self::new(choice, Cause::Rebind, reason, now)
+        }
+    }
+
     fn new(choice: KeyProtection, cause: Cause, reason: String, now: UnixTime) -> Self {
         Self {
             version: VERSION,
@@ -218,6 +233,20 @@ impl Decided {
         explicit(&self.configured).unwrap_or(self.decision.choice)
     }
 
+    /// The one protection the configuration names, if it does, and where.
+    pub(crate) fn configured(&self) -> Option<(KeyProtection, &Origin)> {
+        let choice = explicit(&self.configured)?;
+        Some((choice, &self.configured.origin))
+    }
+
+    /// Another decision, by the same configuration.
+    pub(crate) fn with(&self, decision: Decision) -> Self {
+        Self {
+            decision,
+            configured: self.configured.clone(),
+        }
+    }
+
     /// As it is shown.
     pub(crate) fn report(&self) -> manage::Decision {
         let Decision {
@@ -277,6 +306,13 @@ impl Decided {
                 "{} makes new keys in {configured}; until then they were made in {choice}: `keyward \
                  device rebind` moves the accounts that are bound to those",
                 self.configured.origin
+            ));
+        }
+        if !self.decision.to_replace.is_empty() {
+            remarks.push(format!(
+                "moving to new keys in {choice} was begun on {decided_at} and is not finished: \
+                 `keyward device rebind` goes on ({} left)",
+                self.decision.to_replace.len()
             ));
         }
         remarks

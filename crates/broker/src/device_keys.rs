@@ -130,7 +130,7 @@ fn signer_error(error: SignerError) -> KeyError {
 
 /// Whose move it is. A key file that is gone or was changed stays so, and so does a device that is
 /// another one; a device that does not answer may do so later; everything else has to be mended.
-fn key_error(error: KeyStoreError) -> KeyError {
+pub(crate) fn key_error(error: KeyStoreError) -> KeyError {
     let text = error.to_string();
     match error {
         KeyStoreError::NotFound(_) | KeyStoreError::Damaged { .. } | KeyStoreError::Lost(_) => {

@@ -24,6 +24,7 @@ mod outcome;
 mod process;
 mod providers;
 mod requirements;
+mod rebind;
 mod run;
 mod sandbox;
 mod serve;

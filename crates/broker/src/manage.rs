@@ -6,7 +6,7 @@ use keyward_client::error::AcquireTokenError;
 use keyward_client::manage::{DeviceDescription, DeviceReport, ManageAnswer, ManageRequest};
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::unmanageable;
-use keyward_keystore::{Device, KeyStoreError};
+use keyward_keystore::Device;
 
 use crate::opening::Open;
 use crate::outcome::Outcome;
@@ -20,8 +20,16 @@ impl Open {
         request: ManageRequest,
         agent: Arc<dyn UserAgent>,
     ) -> Result<ManageAnswer, AcquireTokenError> {
-        let _ = agent;
         match request {
+            ManageRequest::RebindBegin { to, account } => {
+                let plan = self.rebind_begin(to, account.as_deref()).await?;
+                Ok(ManageAnswer::RebindBegin(plan))
+            }
+            ManageRequest::RebindAccount(bound) => {
+                self.rebind_account(&bound, agent).await?;
+                Ok(ManageAnswer::RebindAccount)
+            }
+            ManageRequest::Forget => Ok(ManageAnswer::Forget(self.forget().await?)),
             ManageRequest::Device => Ok(ManageAnswer::Device(self.device().await)),
             ManageRequest::VaultCheck => self.check_vault().await,
             ManageRequest::VaultRepair { dry_run } => self.repair_vault(dry_run).await,
@@ -33,18 +41,12 @@ impl Open {
     /// What holds the keys, and what is bound to which of them.
     async fn device(&self) -> DeviceReport {
         let mut problems = self.remarks_about_keys().await;
-        let mut told = |error: KeyStoreError| problems.push(error.to_string());
         let choice = self.providers.choice();
         let device = self.providers.ask(choice, |store| store.device()).await;
-        let device = device.map_err(&mut told).ok();
-        let mut keys = Vec::new();
-        for protection in self.providers.all() {
-            match self.providers.ask(protection, |store| store.keys()).await {
-                Ok(held) => keys.extend(held.iter().map(|key| key.as_str().to_owned())),
-                Err(error) => told(error),
-            }
-        }
-        keys.sort();
+        let device = device
+            .map_err(|error| problems.push(error.to_string()))
+            .ok();
+        let keys = self.key_names(&mut problems).await;
         DeviceReport {
             key_protection: choice,
             device: device.map(described),
@@ -61,6 +63,21 @@ fn described(device: Device) -> DeviceDescription {
         maker: device.maker,
         model: device.model,
         firmware: device.firmware,
+impl Open {
+    /// The names of all keys there are.
+    pub(crate) async fn key_names(&self, problems: &mut Vec<String>) -> Vec<String> {
+        let mut keys = Vec::new();
+        for protection in self.providers.all() {
+            match self.providers.ask(protection, |store| store.keys()).await {
+                Ok(held) => keys.extend(held.iter().map(|key| key.as_str().to_owned())),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        keys.sort();
+        keys
+    }
+}
+
         simulator: device.simulator,
     }
 }

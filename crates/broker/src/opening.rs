@@ -1,6 +1,6 @@
 //! Opening: the decision where keys are made, the providers of keys, the vault, the engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,11 @@ use tokio::sync::watch;
 
 use crate::Options;
 use crate::authorities;
-use crate::decision::{Decided, DecisionError};
+use crate::decision::{Decided, Decision, DecisionError};
 use crate::device_keys::DeviceKeys;
 use crate::engine_ports::{KernelRandom, SystemClock};
 use crate::holdings::Held;
+use crate::policy::Policy;
 use crate::providers::Providers;
 use crate::requirements::{self, Requirements};
 use crate::vault_keys;
@@ -40,6 +41,10 @@ pub(crate) struct Open {
     pub(crate) kept: Arc<Kept>,
     decided: RwLock<Decided>,
     /// What a TPM said last, which is used by nobody yet.
+    /// Locked while keys are moved or destroyed.
+    pub(crate) rebinding: tokio::sync::Mutex<()>,
+    /// This machine's state folder.
+    folder: PathBuf,
     probed: Mutex<Option<(Instant, Probe)>>,
     /// The configuration in force. Only a restart puts another one in its place.
     config: Config,
@@ -89,9 +94,12 @@ pub(crate) async fn open(
         engine,
         requirements: Requirements::new(&config, authorities),
         providers,
+        policy: Policy::open(&config, &path),
         kept,
         decided: RwLock::new(decided),
         probed: Mutex::default(),
+        rebinding: tokio::sync::Mutex::default(),
+        folder: path,
         config,
     }))
 }
@@ -152,6 +160,15 @@ impl Open {
     }
 
     /// What a person should know beside what the engine says.
+    /// Decides anew, durably.
+    pub(crate) fn decide(&self, decision: Decision) -> Result<(), DecisionError> {
+        decision.write(&self.folder)?;
+        let decided = self.decided().with(decision);
+        self.providers.choose(decided.choice());
+        *self.decided.write().unwrap_or_else(PoisonError::into_inner) = decided;
+        Ok(())
+    }
+
     pub(crate) async fn remarks(&self) -> Vec<String> {
         let mut remarks = self.config.warnings().to_vec();
         remarks.extend(self.remarks_about_keys().await);
@@ -166,7 +183,18 @@ impl Open {
         } else {
             None
         };
-        decided.remarks(probe.as_ref())
+        let mut remarks = decided.remarks(probe.as_ref());
+        let (choice, bound) = (decided.choice(), self.engine.bound_accounts());
+        let elsewhere = bound.iter().filter(|one| one.key_protection != choice);
+        let elsewhere = elsewhere.count();
+        if elsewhere > 0 && decided.decision.to_replace.is_empty() {
+            remarks.push(format!(
+                "{elsewhere} of {} refresh tokens are not kept by {choice}, where new keys are \
+                 made: `keyward device rebind` moves them",
+                bound.len()
+            ));
+        }
+        remarks
     }
 
     /// What the TPM that was not chosen says now. `None`: it takes its time.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyward_client::binding::KeyProtection;
 use keyward_keystore::{KeyId, KeyStore, KeyStoreError, Protection, SoftwareKeyStore, tpm};
@@ -16,8 +17,8 @@ pub(crate) struct Providers {
     software: Arc<dyn KeyStore>,
     /// `None`: this program was built without.
     tpm: Option<Arc<dyn KeyStore>>,
-    /// Where new keys are made.
-    choice: KeyProtection,
+    /// Whether new keys are made in the TPM.
+    in_tpm: AtomicBool,
     waiting: Arc<Semaphore>,
 }
 
@@ -51,14 +52,24 @@ impl Providers {
         Self {
             software,
             tpm,
-            choice,
+            in_tpm: AtomicBool::new(choice == KeyProtection::Tpm),
             waiting: Arc::new(Semaphore::new(WAITING)),
         }
     }
 
     /// Where new keys are made.
     pub(crate) fn choice(&self) -> KeyProtection {
-        self.choice
+        if self.in_tpm.load(Ordering::Relaxed) {
+            KeyProtection::Tpm
+        } else {
+            KeyProtection::Software
+        }
+    }
+
+    /// Makes new keys there from now on.
+    pub(crate) fn choose(&self, choice: KeyProtection) {
+        let in_tpm = choice == KeyProtection::Tpm;
+        self.in_tpm.store(in_tpm, Ordering::Relaxed);
     }
 
     /// The protections there is a provider for.

@@ -47,7 +47,8 @@ fn of<'a>(
     tokens.map(move |token| (&**account, &**token))
 }
 
-fn bound(account: &Account, token: &RefreshTokenEntity) -> Option<BoundAccount> {
+/// A refresh token as it is listed.
+pub(crate) fn bound(account: &Account, token: &RefreshTokenEntity) -> Option<BoundAccount> {
     let profile = account.home_profile()?;
     Some(BoundAccount {
         username: profile.username.clone(),

@@ -224,6 +224,20 @@ impl Cache {
         kept.any(|kept| Arc::ptr_eq(kept, token))
     }
 
+    /// Everything but refresh and access tokens, whose keys say where they belong.
+    pub fn beside_tokens(&self) -> impl Iterator<Item = Entity> {
+        let accounts = self.accounts().cloned().map(Entity::Account);
+        let grants = self
+            .accounts
+            .values()
+            .flat_map(|entry| entry.grants.values());
+        let id_tokens = grants.flat_map(|grant| grant.id_tokens.iter().cloned());
+        let environments = self.environments.values().flatten().cloned();
+        accounts
+            .chain(id_tokens.map(Entity::IdToken))
+            .chain(environments.map(Entity::Environment))
+    }
+
     /// The ID token of a grant in a tenant.
     pub fn id_token(&self, grant: &GrantKey, realm: &str) -> Option<Arc<IdTokenEntity>> {
         self.grant(&grant.account, &grant.client)?

@@ -181,6 +181,43 @@ impl Engine {
         self.0.bound_accounts()
     }
 
+    /// Moves what is bound so to where new keys are made: by a new sign-in shown by `agent`, where
+    /// a refresh token is bound to its key. What has moved already is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the sign-in does not come about; everything is as it was then.
+    pub async fn rebind(
+        &self,
+        bound: &BoundAccount,
+        agent: Arc<dyn UserAgent>,
+    ) -> Result<(), AcquireTokenError> {
+        self.0.rebind(bound, agent).await
+    }
+
+    /// Whether moving what is bound so takes a sign-in.
+    pub fn moves_by_sign_in(&self, bound: &BoundAccount) -> bool {
+        self.0.moves_by_sign_in(bound)
+    }
+
+    /// Seals what is about no key where new keys are made, after everything else has moved there.
+    ///
+    /// # Errors
+    ///
+    /// When the vault cannot be written, or earlier copies of it may still pass.
+    pub async fn reseal(&self) -> Result<(), AcquireTokenError> {
+        self.0.reseal().await
+    }
+
+    /// Removes every account with its tokens and keys, as a sign-out of each does.
+    ///
+    /// # Errors
+    ///
+    /// When the vault cannot be written.
+    pub async fn forget(&self) -> Result<(), AcquireTokenError> {
+        self.0.forget().await
+    }
+
     /// What is signed in, what binds it, and what is wrong with the vault.
     pub fn status(&self) -> BrokerStatus {
         self.0.status()

@@ -29,6 +29,7 @@ mod identity;
 mod interactive;
 mod nonces;
 mod proof;
+mod rebind;
 mod renewal;
 mod settle;
 mod sign_out;

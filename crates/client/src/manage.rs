@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{AuditPage, AuditQuery};
 use crate::binding::{Binding, KeyProtection};
 
+mod rebind;
 mod vault;
 
+pub use rebind::{Forgotten, RebindPlan, RebindStep};
 pub use vault::{
     DamagedRecord, Detection, ReadableRecords, RollbackDetection, SealedRecords, VaultRepair,
     VaultReport,
@@ -20,6 +22,19 @@ pub use vault::{
 pub enum ManageRequest {
     /// Which device holds the keys, and which accounts are bound to which of them.
     Device,
+    /// Makes new keys somewhere else from now on, or anew where they are, and says what has to
+    /// move.
+    RebindBegin {
+        /// Where. `None`: in a TPM if one can be reached, as far as the configuration leaves it
+        /// open.
+        to: Option<KeyProtection>,
+        /// User name or home account id of the one account that moves. `None`: every one.
+        account: Option<String>,
+    },
+    /// Moves one refresh token, with a sign-in where one is needed.
+    RebindAccount(Box<BoundAccount>),
+    /// Signs everybody out and destroys every key.
+    Forget,
     /// The records of outcomes.
     Audit(AuditQuery),
     /// What is wrong with the vault.
@@ -38,6 +53,12 @@ pub enum ManageRequest {
 pub enum ManageAnswer {
     /// Which device holds the keys.
     Device(DeviceReport),
+    /// What has to move.
+    RebindBegin(RebindPlan),
+    /// It has moved.
+    RebindAccount,
+    /// Everything is gone.
+    Forget(Forgotten),
     /// The records of outcomes that fit.
     Audit(AuditPage),
     /// What is wrong with the vault.

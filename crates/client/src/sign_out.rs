@@ -38,6 +38,31 @@ impl Shared {
                 .cloned()
                 .collect()
         };
+        self.removed(accounts).await?;
+        tracing::info!(
+            correlation_id = %request.correlation_id,
+            client_id = %request.client_id,
+            "signed out"
+        );
+        Ok(())
+    }
+
+    /// Signs everybody out.
+    pub(crate) async fn forget(self: &Arc<Self>) -> Result<(), AcquireTokenError> {
+        let everybody = {
+            let cache = self.vault.cache()?;
+            cache
+                .accounts()
+                .map(|account| account.key.clone())
+                .collect()
+        };
+        self.removed(everybody).await?;
+        tracing::info!("everybody was signed out");
+        Ok(())
+    }
+
+    /// Removes accounts with everything kept for them.
+    async fn removed(self: &Arc<Self>, accounts: Vec<AccountKey>) -> Result<(), AcquireTokenError> {
         for account in accounts {
             // Keys are destroyed with the account; a revocation may need its proof until then.
             let revocable = self.revocable(&account).await?;
@@ -53,11 +78,6 @@ impl Shared {
             self.throttle.release(|held| held.grant.account == account);
             self.revoke(&account, revocable).await;
         }
-        tracing::info!(
-            correlation_id = %request.correlation_id,
-            client_id = %request.client_id,
-            "signed out"
-        );
         Ok(())
     }
 

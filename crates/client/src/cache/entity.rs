@@ -196,6 +196,22 @@ pub struct AccessTokenEntity {
     pub refresh_on: Option<UnixTime>,
 }
 
+impl AccessTokenEntity {
+    /// The same token, in the keeping of another device key.
+    #[must_use]
+    pub fn sealed_by(&self, key_protection: KeyProtection) -> Self {
+        Self {
+            grant: self.grant.clone(),
+            target: self.target.clone(),
+            secret: self.secret.clone(),
+            scopes: self.scopes.clone(),
+            key: self.key.clone(),
+            key_protection,
+            ..*self
+        }
+    }
+}
+
 /// The latest ID token of a grant in one tenant.
 #[derive(Debug)]
 pub struct IdTokenEntity {

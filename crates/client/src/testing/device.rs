@@ -182,16 +182,18 @@ impl Keys {
 #[async_trait]
 impl BindingKeys for Keys {
     fn protection(&self) -> KeyProtection {
-        match self.in_tpm.load(Ordering::SeqCst) {
-            true => KeyProtection::Tpm,
-            false => KeyProtection::Software,
+        if self.in_tpm.load(Ordering::SeqCst) {
+            KeyProtection::Tpm
+        } else {
+            KeyProtection::Software
         }
     }
 
     fn protection_of(&self, key: &KeyRef) -> KeyProtection {
-        match key.as_str().starts_with("tpm-") {
-            true => KeyProtection::Tpm,
-            false => KeyProtection::Software,
+        if key.as_str().starts_with("tpm-") {
+            KeyProtection::Tpm
+        } else {
+            KeyProtection::Software
         }
     }
 
