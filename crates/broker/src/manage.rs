@@ -31,6 +31,11 @@ impl Open {
             }
             ManageRequest::Forget => Ok(ManageAnswer::Forget(self.forget().await?)),
             ManageRequest::Device => Ok(ManageAnswer::Device(self.device().await)),
+            ManageRequest::Apps => Ok(ManageAnswer::Apps(self.apps())),
+            ManageRequest::RevokeApp { name } => {
+                let revoked = self.policy.revoke(name.as_deref()).await?;
+                Ok(ManageAnswer::RevokeApp { revoked })
+            }
             ManageRequest::VaultCheck => self.check_vault().await,
             ManageRequest::VaultRepair { dry_run } => self.repair_vault(dry_run).await,
             // A newer request than this version knows.
@@ -58,11 +63,6 @@ impl Open {
     }
 }
 
-fn described(device: Device) -> DeviceDescription {
-    DeviceDescription {
-        maker: device.maker,
-        model: device.model,
-        firmware: device.firmware,
 impl Open {
     /// The names of all keys there are.
     pub(crate) async fn key_names(&self, problems: &mut Vec<String>) -> Vec<String> {
@@ -78,6 +78,11 @@ impl Open {
     }
 }
 
+fn described(device: Device) -> DeviceDescription {
+    DeviceDescription {
+        maker: device.maker,
+        model: device.model,
+        firmware: device.firmware,
         simulator: device.simulator,
     }
 }

@@ -37,14 +37,15 @@ const PROBING: Duration = Duration::from_secs(1);
 pub(crate) struct Open {
     pub(crate) engine: Engine,
     pub(crate) requirements: Requirements,
+    pub(crate) policy: Policy,
     pub(crate) providers: Arc<Providers>,
     pub(crate) kept: Arc<Kept>,
     decided: RwLock<Decided>,
-    /// What a TPM said last, which is used by nobody yet.
     /// Locked while keys are moved or destroyed.
     pub(crate) rebinding: tokio::sync::Mutex<()>,
     /// This machine's state folder.
     folder: PathBuf,
+    /// What a TPM said last, which is used by nobody yet.
     probed: Mutex<Option<(Instant, Probe)>>,
     /// The configuration in force. Only a restart puts another one in its place.
     config: Config,
@@ -93,13 +94,13 @@ pub(crate) async fn open(
     Ok(Arc::new(Open {
         engine,
         requirements: Requirements::new(&config, authorities),
-        providers,
         policy: Policy::open(&config, &path),
+        providers,
         kept,
         decided: RwLock::new(decided),
-        probed: Mutex::default(),
         rebinding: tokio::sync::Mutex::default(),
         folder: path,
+        probed: Mutex::default(),
         config,
     }))
 }
@@ -159,7 +160,6 @@ impl Open {
         decided.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What a person should know beside what the engine says.
     /// Decides anew, durably.
     pub(crate) fn decide(&self, decision: Decision) -> Result<(), DecisionError> {
         decision.write(&self.folder)?;
@@ -169,6 +169,7 @@ impl Open {
         Ok(())
     }
 
+    /// What a person should know beside what the engine says.
     pub(crate) async fn remarks(&self) -> Vec<String> {
         let mut remarks = self.config.warnings().to_vec();
         remarks.extend(self.remarks_about_keys().await);

@@ -25,6 +25,9 @@ use crate::outcome::{Call, Decided, Ids};
 /// The rule that refuses what demands are not met by.
 const REQUIREMENTS: &str = "require";
 
+/// The rules about callers, where what they refuse is found out late.
+const POLICY: &str = "policy";
+
 /// The broker, as its server sees it.
 pub(crate) struct Service {
     holdings: Holdings,
@@ -66,8 +69,14 @@ impl Service {
         requirements
             .admit(&request.token, open.providers.choice())
             .ok()?;
+        if !open.lets_have(caller, request) {
+            return None;
+        }
         let result = open.engine.at_hand(request)?;
         requirements.check(&result).ok()?;
+        if !open.lets_have_this(caller, request, &result) {
+            return None;
+        }
         Some(result)
     }
 
@@ -151,8 +160,15 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted_for(caller, &request.token, &decided).await?;
+            open.admit_silent(caller, &request, &decided)?;
+            let (client_id, scopes) = (
+                request.token.client_id.clone(),
+                request.token.scopes.clone(),
+            );
             let result = open.engine.silent(request).await?;
             decided.unless_denied(REQUIREMENTS, open.requirements.check(&result))?;
+            let admitted = open.admit_answer(caller, (&client_id, &scopes), &result);
+            decided.unless_denied(POLICY, admitted)?;
             Ok(result)
         };
         // Boxed, so that what most requests need stays small.
@@ -170,7 +186,7 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted_for(caller, &request.token, &decided).await?;
-            let result = open.engine.interactive(request, agent).await?;
+            let result = open.interactive(caller, request, agent, &decided).await?;
             decided.unless_denied(REQUIREMENTS, open.requirements.check(&result))?;
             Ok(result)
         };
@@ -188,7 +204,7 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted(caller, &decided).await?;
-            open.engine.accounts(client_id)
+            open.accounts_for(caller, client_id)
         };
         call.observe(work).await
     }
@@ -208,6 +224,8 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted(caller, &decided).await?;
+            let account = Some(&request.account);
+            open.admit_client(caller, &request.client_id, account, &decided)?;
             open.engine.sign_out(request).await
         };
         call.observe(work).await
@@ -224,6 +242,7 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted(caller, &decided).await?;
+            open.admit_client(caller, &request.client_id, None, &decided)?;
             open.engine.dpop_proof(request).await
         };
         call.observe(work).await
@@ -255,6 +274,7 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             let open = self.admitted(caller, &decided).await?;
+            open.admit_manager(caller, &*agent, &decided).await?;
             open.manage(request, agent).await
         };
         Box::pin(call.observe(work)).await

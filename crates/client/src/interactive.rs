@@ -24,7 +24,7 @@ use crate::request::{CachePolicy, InteractiveRequest, ParentWindow, Prompt, Sile
 use crate::result::{AuthenticationResult, TokenType};
 use crate::settle::{FreshKey, OpenKey, binds_by_dpop};
 
-mod gate;
+pub(crate) mod gate;
 mod queue;
 mod redeemed;
 mod replacement;

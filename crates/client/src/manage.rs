@@ -6,9 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{AuditPage, AuditQuery};
 use crate::binding::{Binding, KeyProtection};
 
+mod apps;
 mod rebind;
 mod vault;
 
+pub use apps::{AppReport, AppVerdict, AppsReport};
+
+pub use crate::interactive::{PromptKind, PromptStatus};
 pub use rebind::{Forgotten, RebindPlan, RebindStep};
 pub use vault::{
     DamagedRecord, Detection, ReadableRecords, RollbackDetection, SealedRecords, VaultRepair,
@@ -44,6 +48,13 @@ pub enum ManageRequest {
         /// Only says what would be lost.
         dry_run: bool,
     },
+    /// Which programs have asked for tokens, and what was answered about them.
+    Apps,
+    /// Takes back what was answered.
+    RevokeApp {
+        /// A name, path, sandbox or client id. `None`: all of them.
+        name: Option<String>,
+    },
 }
 
 /// The answer to a [`ManageRequest`] of the same name.
@@ -65,6 +76,13 @@ pub enum ManageAnswer {
     VaultCheck(VaultReport),
     /// What a repair did, or would do.
     VaultRepair(VaultRepair),
+    /// Which programs have asked.
+    Apps(AppsReport),
+    /// How many answers were taken back.
+    RevokeApp {
+        /// How many.
+        revoked: usize,
+    },
 }
 
 /// Where keys live, and what is bound to them.

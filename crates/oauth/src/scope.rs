@@ -53,9 +53,13 @@ impl Scopes {
     /// `offline_access`.
     #[must_use]
     pub fn without_oidc(&self) -> Self {
-        self.iter()
-            .filter(|s| !OIDC.iter().any(|oidc| oidc.eq_ignore_ascii_case(s)))
-            .collect()
+        self.of_resources().collect()
+    }
+
+    /// The scopes of [`without_oidc`](Self::without_oidc), one by one.
+    pub fn of_resources(&self) -> impl Iterator<Item = &str> {
+        let is_oidc = |scope: &str| OIDC.iter().any(|oidc| oidc.eq_ignore_ascii_case(scope));
+        self.iter().filter(move |scope| !is_oidc(scope))
     }
 
     /// A spelling that equal sets share: lower case, sorted, joined by one space. For keys.

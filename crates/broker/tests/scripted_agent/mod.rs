@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use keyward_client::oauth::question::{Answer, ConsentQuestion, Question};
 use keyward_client::oauth::transport::{
     HttpClient, HttpRequest, HttpResponse, Redirect, ShowOptions, Sitting, UserAgent,
     UserAgentError,
@@ -20,6 +21,22 @@ const REDIRECT_URI: &str = "http://localhost:1/";
 pub struct ScriptedAgent {
     person: Person,
     shown: Arc<AtomicUsize>,
+    /// What is answered to questions.
+    says: Mutex<Says>,
+    /// The questions that were asked.
+    asked: Mutex<Vec<ConsentQuestion>>,
+}
+
+/// What the person answers when asked about a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Says {
+    Yes,
+    /// Not now.
+    #[default]
+    Nothing,
+    Never,
+    /// Nobody is there.
+    NobodyIsThere,
 }
 
 impl ScriptedAgent {
@@ -27,7 +44,21 @@ impl ScriptedAgent {
         Arc::new(Self {
             person: Person::new(user_name, "pw").choosing(choice),
             shown: Arc::default(),
+            says: Mutex::default(),
+            asked: Mutex::default(),
         })
+    }
+
+    /// From now on this is what the person answers to questions.
+    #[allow(dead_code)] // not every test asks
+    pub fn says(&self, says: Says) {
+        *self.says.lock().unwrap() = says;
+    }
+
+    /// Takes the questions that were asked.
+    #[allow(dead_code)] // not every test asks
+    pub fn asked(&self) -> Vec<ConsentQuestion> {
+        std::mem::take(&mut self.asked.lock().unwrap())
     }
 
     /// How many sign-ins were shown.
@@ -46,6 +77,20 @@ impl UserAgent for ScriptedAgent {
             http: keyward_http::Client::new(),
             cookies: Mutex::default(),
         }))
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        let Question::Consent(question) = question else {
+            panic!("nobody has a PIN here: {question:?}");
+        };
+        self.asked.lock().unwrap().push(*question);
+        let says = *self.says.lock().unwrap();
+        match says {
+            Says::Yes => Ok(Answer::Allow),
+            Says::Nothing => Err(UserAgentError::Canceled),
+            Says::Never => Ok(Answer::Deny),
+            Says::NobodyIsThere => std::future::pending().await,
+        }
     }
 }
 
