@@ -11,6 +11,7 @@ mod notices;
 mod setup;
 mod steps;
 mod suite;
+mod thief;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         arguments: Vec<String>,
     },
+    /// Let the same-user thief loose on the broker, and print what he got. With `--form system`
+    /// that has to be nothing but what the policy allows.
+    Thief(thief::Arguments),
     /// Fuzz what reads foreign bytes: `cargo xtask fuzz --seconds 600`, or only `cargo xtask fuzz
     /// jws`. Inputs that were worth keeping, and those that broke something, stay in the target
     /// folder.
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Task::Audit => audit::run(),
         Task::Notices { check } => notices::run(check),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Thief(arguments) => thief::run(&arguments),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, fuzz::Effort::Seconds(seconds)),
     };
     match done {

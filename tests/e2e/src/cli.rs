@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use keyward_testkit::Process;
+use keyward_testkit::{Login, Process};
 use serde_json::Value;
 
 use crate::stack::{Stack, Tenant};
@@ -61,10 +61,15 @@ pub fn command(stack: &Stack, arguments: &[&str]) -> Command {
 
 /// Runs such a command.
 pub fn run(stack: &Stack, command: &mut Command) -> Run {
+    run_in(&stack.login, command)
+}
+
+/// Runs such a command in a login of any kind.
+pub fn run_in(login: &Login, command: &mut Command) -> Run {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     // Every run starts with empty output files, and none takes those of another away.
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
-    let logs = stack.login.logs().join(format!("cli-{run}"));
+    let logs = login.logs().join(format!("cli-{run}"));
     std::fs::create_dir(&logs).expect("a folder can be made");
     let mut process = Process::start("keyward", command, &logs);
     let status = process.wait(SOON * 2);

@@ -67,6 +67,10 @@ pub const TEST_EDGES: &[(&str, &str)] = &[
     ("cli", "broker-ipc"),
     ("cli", "client"),
     ("e2e", "dev-authority"),
+    // the same-user thief knows our source
+    ("e2e", "broker-ipc"),
+    ("e2e", "client"),
+    ("e2e", "store"),
     // a thief with a key of his own
     ("e2e", "keystore"),
     ("e2e", "oauth"),
@@ -133,7 +137,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("landlock",           "giving up files",              Only(&["broker"]), Only(&[])),
     Library("libc",               "numbers of system calls",      Only(&["broker"]), Only(&[])),
     Library("listenfd",           "a socket passed at the start", Only(&["broker"]), Only(&[])),
-    Library("nix",                "which process is at a socket's other end", Only(&["broker-ipc"]), Only(&[])),
+    Library("nix",                "which process is at a socket's other end", Only(&["broker-ipc"]), Only(&["e2e"])),
     Library("p256",               "recognising a private key",    Only(&[]), Only(&["testkit"])),
     Library("proptest",           "random inputs",                Only(&[]), Everyone),
     Library("region",             "locking memory",               Only(&["locked-memory"]), Only(&[])),

@@ -19,6 +19,8 @@ mod msal_python;
 mod package;
 mod protocol;
 mod redirect;
+mod same_user_thief;
+mod system_form;
 mod take_over;
 mod theft;
 mod third_party;
