@@ -113,6 +113,11 @@ impl SoftwareTpm {
         self.command(&command::clear());
     }
 
+    /// Locks it, as too many wrong values do: it takes no value for anything that counts them.
+    pub fn lock_out(&self) {
+        self.command(&command::lock_out());
+    }
+
     /// Sets an authorization value for the owner, as some administrators do.
     pub fn set_owner_auth(&self, auth: &[u8]) {
         self.command(&command::set_owner_auth(auth));

@@ -90,7 +90,9 @@ impl Shared {
             AuthorityKind::Entra => Setback::Overtaken,
             AuthorityKind::OpenId => Setback::Failed(asked.error(
                 ErrorKind::InteractionRequired,
-                &format!("the key this sign-in is bound to is lost ({why}); sign in again"),
+                &format!(
+                    "key lost: this sign-in was bound to it, and it is gone ({why}); sign in again"
+                ),
             )),
         }
     }

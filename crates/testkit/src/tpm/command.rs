@@ -6,6 +6,7 @@ const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 
 const CLEAR: u32 = 0x126;
+const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x13a;
 const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
 const CREATE_PRIMARY: u32 = 0x131;
 const FLUSH_CONTEXT: u32 = 0x165;
@@ -19,6 +20,13 @@ const EMPTY_PASSWORD: [u8; 13] = [0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
 /// TPM2_Clear, authorized by the lockout hierarchy.
 pub(super) fn clear() -> Vec<u8> {
     authorized(CLEAR, LOCKOUT, &[])
+}
+
+/// TPM2_DictionaryAttackParameters: no wrong value is allowed, so that the TPM is locked at once.
+pub(super) fn lock_out() -> Vec<u8> {
+    let (tries, recovery, lockout_recovery) = (0_u32, 600_u32, 600_u32);
+    let parameters = [tries, recovery, lockout_recovery].map(u32::to_be_bytes);
+    authorized(DICTIONARY_ATTACK_PARAMETERS, LOCKOUT, &parameters.concat())
 }
 
 /// TPM2_HierarchyChangeAuth for the owner.
