@@ -73,7 +73,7 @@ impl RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
-            requests_per_second: Setting::default_of(2000),
+            requests_per_second: Setting::default_of(10_000),
             network_per_minute: Setting::default_of(600),
         }
     }
