@@ -1,6 +1,7 @@
 //! Monotonic counters in the TPM's non-volatile memory.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tss_esapi::Context;
 use tss_esapi::attributes::NvIndexAttributesBuilder;
@@ -27,7 +28,17 @@ pub(super) struct Counters(pub(super) Arc<Worker>);
 
 impl Counter for Counters {
     fn create(&self) -> Result<CounterId, KeyStoreError> {
-        Ok(self.0.call(Again::Never, create)?)
+        let expires = Instant::now() + self.0.deadline();
+        Ok(self.0.call(Again::Never, move |connection| {
+            let id = create(connection)?;
+            if Instant::now() < expires {
+                return Ok(id);
+            }
+            // Nobody would ever use it, and there is little room for any.
+            remove(connection, id)?;
+            let late = "it was too slow".to_owned();
+            Err(Fault::Final(KeyStoreError::Unavailable(late)))
+        })?)
     }
 
     fn read(&self, id: &CounterId) -> Result<u64, KeyStoreError> {
@@ -51,13 +62,9 @@ impl Counter for Counters {
 
     fn remove(&self, id: &CounterId) -> Result<(), KeyStoreError> {
         let id = *id;
-        Ok(self.0.call(Again::Harmless, move |connection| {
-            let Some(index) = find(connection, id)? else {
-                return Ok(());
-            };
-            connection
-                .in_session(|context, _| Ok(context.nv_undefine_space(Provision::Owner, index)?))
-        })?)
+        Ok(self
+            .0
+            .call(Again::Harmless, move |connection| remove(connection, id))?)
     }
 }
 
@@ -82,6 +89,13 @@ fn create(connection: &mut Connection) -> Result<CounterId, Fault> {
     }
     let what = "no free index was found for a counter".to_owned();
     Err(Fault::Final(KeyStoreError::Unavailable(what)))
+}
+
+fn remove(connection: &mut Connection, id: CounterId) -> Result<(), Fault> {
+    let Some(index) = find(connection, id)? else {
+        return Ok(());
+    };
+    connection.in_session(|context, _| Ok(context.nv_undefine_space(Provision::Owner, index)?))
 }
 
 /// An index anywhere in the owner's range: whoever else defines some begins at its start.

@@ -117,6 +117,11 @@ impl Worker {
         }
     }
 
+    /// How long a caller waits.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Has commands carried out, and waits for what comes of them until the deadline.
     pub(super) fn call<T, F>(&self, again: Again, commands: F) -> Result<T, Fault>
     where

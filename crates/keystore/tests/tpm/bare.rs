@@ -3,6 +3,7 @@
 use keyward_testkit::SoftwareTpm;
 use tss_esapi::Context;
 use tss_esapi::attributes::ObjectAttributesBuilder;
+use tss_esapi::constants::CapabilityType;
 use tss_esapi::handles::{KeyHandle, PersistentTpmHandle};
 use tss_esapi::interface_types::algorithm::{HashingAlgorithm, PublicAlgorithm};
 use tss_esapi::interface_types::dynamic_handles::Persistent;
@@ -10,8 +11,8 @@ use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::{Hierarchy, Provision};
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{
-    EccParameter, EccPoint, EccScheme, KeyDerivationFunctionScheme, Public, PublicBuilder,
-    PublicEccParametersBuilder, SymmetricDefinitionObject,
+    CapabilityData, EccParameter, EccPoint, EccScheme, KeyDerivationFunctionScheme, Public,
+    PublicBuilder, PublicEccParametersBuilder, SymmetricDefinitionObject,
 };
 
 /// Whether a primary key is for storage only, as a parent has to be.
@@ -32,6 +33,20 @@ pub fn primary(context: &mut Context, restricted: Restricted) -> KeyHandle {
     let made = context.create_primary(Hierarchy::Owner, public, None, None, None, None);
     context.clear_sessions();
     made.unwrap().key_handle
+}
+
+/// What the TPM has of the kind of this first handle.
+pub fn handles(tpm: &SoftwareTpm, first: u32) -> Vec<u32> {
+    let (found, _) = context(tpm)
+        .get_capability(CapabilityType::Handles, first, 10)
+        .unwrap();
+    let CapabilityData::Handles(handles) = found else {
+        panic!("handles were asked for");
+    };
+    let handles = handles.into_inner().into_iter().map(u32::from);
+    handles
+        .filter(|handle| handle >> 24 == first >> 24)
+        .collect()
 }
 
 /// Keeps a primary key where the storage root key is kept by convention.

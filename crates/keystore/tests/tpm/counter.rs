@@ -1,9 +1,11 @@
 //! Counters that cannot be taken back.
 
-use keyward_keystore::{CounterId, KeyStore as _, KeyStoreError};
-use keyward_testkit::SoftwareTpm;
+use std::time::Duration;
 
-use crate::bare::{Restricted, persist};
+use keyward_keystore::{CounterId, KeyStore as _, KeyStoreError};
+use keyward_testkit::{SoftwareTpm, wait};
+
+use crate::bare::{Restricted, handles, persist};
 use crate::{World, error_of};
 
 #[test]
@@ -49,6 +51,19 @@ fn counters_of_a_cleared_or_another_tpm_are_lost() {
     world.tpm.clear();
     let error = error_of(world.store.counter().unwrap().step(&id));
     assert!(matches!(error, KeyStoreError::Lost(_)), "{error}");
+}
+
+#[test]
+fn a_counter_nobody_waited_for_is_not_left_behind() {
+    let world = World::new();
+    let store = world.impatient();
+    world.tpm.stall();
+    let error = error_of(store.counter().unwrap().create());
+    assert!(matches!(error, KeyStoreError::Unavailable(_)), "{error}");
+    world.tpm.resume();
+    // The same thread serves this when it is through with that.
+    wait::until("an answer", Duration::from_secs(20), || store.device().ok());
+    assert!(handles(&world.tpm, 0x0180_0000).is_empty());
 }
 
 #[test]
