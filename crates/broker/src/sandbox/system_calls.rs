@@ -134,13 +134,16 @@ fn refusals() -> Result<BpfProgram, BackendError> {
     rules.insert(libc::SYS_mmap, vec![all_of(2, both)?]);
     rules.insert(libc::SYS_mprotect, vec![all_of(2, executable)?]);
     rules.insert(libc::SYS_pkey_mprotect, vec![all_of(2, executable)?]);
-    let terminal = [libc::TIOCSTI, libc::TIOCLINUX];
-    let terminal: Result<_, _> = terminal.map(|request| is(1, request)).into_iter().collect();
+    let terminal: Result<_, _> = TYPING.map(|request| is(1, request)).into_iter().collect();
     rules.insert(libc::SYS_ioctl, terminal?);
     rules.insert(libc::SYS_prctl, looked_into()?);
     let refuse = SeccompAction::Errno(EPERM.unsigned_abs());
     compile(rules, SeccompAction::Allow, refuse)
 }
+
+/// Typing into a terminal in the person's place: `TIOCSTI` and `TIOCLINUX`, whose type differs
+/// between C libraries.
+const TYPING: [u64; 2] = [0x5412, 0x541c];
 
 /// The flag of a new thread; without it, it is a new process.
 const THREAD: u64 = number(libc::CLONE_THREAD);

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -167,6 +167,21 @@ fn it_listens_on_no_other_socket_and_still_connects() {
             kind(UnixListener::bind(machine.path("home/socket"))),
             DENIED
         );
+    });
+}
+
+#[test]
+fn names_are_resolved_and_what_tls_trusts_is_read() {
+    let machine = Machine::new();
+    machine.confined(EVERYTHING, |_| {
+        let resolved = ("localhost", 1).to_socket_addrs().unwrap();
+        assert!(
+            resolved
+                .into_iter()
+                .all(|address| address.ip().is_loopback())
+        );
+        fs::read_dir("/etc/ssl").unwrap();
+        fs::read("/etc/resolv.conf").unwrap();
     });
 }
 
