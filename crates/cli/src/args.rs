@@ -98,6 +98,17 @@ Examples:
   keyward status --json | grep sealed-at-rest")]
     Status(StatusArguments),
 
+    /// List the programs that have asked for tokens, and take back what was answered about them.
+    #[command(after_help = "\
+Examples:
+  keyward apps
+  keyward apps --json
+  keyward apps revoke /opt/mail/bin/mail
+  keyward apps revoke --all
+
+A program goes by its path, its file name, its sandbox or its client id.")]
+    Apps(AppsArguments),
+
     /// Look at the keys tokens are bound to, and what holds them.
     #[command(
         subcommand,
@@ -353,6 +364,34 @@ pub struct DoctorArguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `keyward apps`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AppsArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// What else to do.
+    #[command(subcommand)]
+    pub command: Option<AppsCommand>,
+}
+
+/// `keyward apps …`.
+#[derive(Debug, Subcommand)]
+pub enum AppsCommand {
+    /// Take back what was answered about a program: it is asked about again.
+    Revoke {
+        /// Its path, file name, sandbox or client id, as keyward apps shows them.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        name: Option<String>,
+
+        /// Everything that was answered, about all programs.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// `keyward device …`.

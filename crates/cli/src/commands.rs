@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub mod accounts;
+pub mod apps;
 pub mod audit;
 pub mod config_check;
 pub mod device;

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod account;
+mod agent;
 mod args;
 mod commands;
 mod console;
@@ -26,7 +27,8 @@ use keyward_config::Environment;
 
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::commands::{
-    accounts, audit, config_check, device, login, logout, manual, migrate, status, token, vault,
+    accounts, apps, audit, config_check, device, login, logout, manual, migrate, status, token,
+    vault,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -93,6 +95,7 @@ fn dispatch(
         Command::Logout(arguments) => wait(logout::run(arguments, environment, console)),
         Command::Status(arguments) => wait(status::run(&arguments, environment, console)),
         Command::Audit(arguments) => wait(audit::run(&arguments, environment, console)),
+        Command::Apps(arguments) => wait(apps::run(arguments, environment, console)),
         Command::Device(command) => wait(device::run(command, environment, console)),
         Command::Vault(command) => wait(vault::run(command, environment, console)),
         Command::Doctor(arguments) => wait(doctor::run(&arguments, environment, console)),

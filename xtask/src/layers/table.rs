@@ -144,7 +144,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("rcgen",              "the other end of TLS",         Only(&["dev-authority"]), Only(&[])),
     Library("reqwest",            "outbound connections",         Only(&["http"]), Everyone),
     Library("rusqlite",           "the vault's database",         Only(&["store"]), Only(&[])),
-    Library("rustix",             "system calls",                 Only(&["broker", "broker-ipc", "config", "keystore", "session", "store", "dev"]), Everyone),
+    Library("rustix",             "system calls",                 Only(&["broker", "broker-ipc", "config", "keystore", "session", "store", "user-agent", "dev"]), Everyone),
     Library("rustls",             "the other end of TLS",         Only(&["dev-authority"]), Only(&["http"])),
     Library("seccompiler",        "giving up system calls",       Only(&["broker"]), Only(&[])),
     Library("serde",              "encoding",                     Everyone, Everyone),

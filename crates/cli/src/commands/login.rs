@@ -1,7 +1,6 @@
 //! `keyward login`.
 
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
 use keyward::{
     AuthenticationResult, AuthenticationScheme, ErrorKind, InteractiveRequest, KeyProtection,
@@ -11,6 +10,7 @@ use keyward_user_agent::{Launcher, SystemBrowser};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
+use crate::agent::agent;
 use crate::args::LoginArguments;
 use crate::console::Console;
 use crate::defaults::{Defaults, scopes};
@@ -24,9 +24,7 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let defaults = Defaults::of(environment);
-    let plugin = defaults
-        .broker()
-        .user_agent(Arc::new(browser(&defaults, console.is_for_a_person())?));
+    let plugin = defaults.broker().user_agent(agent(&defaults, console)?);
     let application = defaults.application_with(&arguments.application, plugin)?;
     let request = InteractiveRequest {
         scopes: scopes(&arguments.scope),
@@ -57,7 +55,7 @@ pub async fn run(
 
 /// The browser for this sign-in: the configured command, else the environment's. On a terminal the
 /// person opens the address where neither can.
-pub(super) fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Failure> {
+pub(crate) fn browser(defaults: &Defaults<'_>, terminal: bool) -> Result<SystemBrowser, Failure> {
     let command = defaults.config()?.user_agent_command.value.clone();
     let launcher = if command.is_empty() {
         Launcher::from_environment()
