@@ -55,6 +55,7 @@ Examples:
   keyward login --prompt select-account --scope User.Read --scope Mail.Read
   keyward login --claims \"$CLAIMS\"     answer an API's claims challenge
   keyward login --dpop                 where access tokens are bound to a key
+  keyward login --require-key-protection tpm
   keyward login --timeout 60 --json
 
 The page opens in the browser of this login ($BROWSER, xdg-open, or user_agent.command of the
@@ -70,6 +71,7 @@ Examples:
   keyward token --scope User.Read
   curl -H \"$(keyward token --scope User.Read --header)\" https://graph.microsoft.com/v1.0/me
   keyward token --username alice@contoso.example --json
+  keyward token --explain              also say why this token, and what it rests on
   keyward token --dpop GET \"$URL\" --header | curl -iH @- \"$URL\"
   keyward token --dpop GET \"$URL\" --nonce \"$NONCE\" --header | curl -H @- \"$URL\"
   keyward token --pop GET \"$URL\" --header | curl -H @- \"$URL\"
@@ -114,7 +116,9 @@ A program goes by its path, its file name, its sandbox or its client id.")]
         subcommand,
         after_help = "\
 Examples:
-  keyward device show"
+  keyward device show
+  keyward device rebind                move every account to new keys, in the TPM if there is one
+  keyward device forget                sign everybody out and destroy every key"
     )]
     Device(DeviceCommand),
 
@@ -250,6 +254,9 @@ pub struct LoginArguments {
     #[arg(long)]
     pub dpop: bool,
 
+    #[command(flatten)]
+    pub rests_on: RestsOn,
+
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
@@ -291,6 +298,9 @@ pub struct TokenArguments {
     /// The nonce the resource gave, for --pop and --dpop.
     #[arg(long, value_name = "NONCE")]
     pub nonce: Option<String>,
+
+    #[command(flatten)]
+    pub rests_on: RestsOn,
 
     /// Print the HTTP header lines to send, one a line.
     #[arg(long, conflicts_with = "json")]
@@ -410,6 +420,97 @@ read the file.")]
         #[arg(long)]
         json: bool,
     },
+
+    /// Move every account to new keys, in the TPM or in files.
+    ///
+    /// First the device is tried; nothing changes if keys cannot be made and used there. Then each
+    /// account moves: where its authority binds refresh tokens to keys (RFC 9449), its person signs
+    /// in again, and the old key is destroyed when the new sign-in is kept. Interrupted, nothing is
+    /// lost, and the same command goes on where it stopped.
+    #[command(after_help = "\
+Examples:
+  keyward device rebind                to the TPM, if one can be reached
+  keyward device rebind --to software --yes
+  keyward device rebind --account alice@contoso.example")]
+    Rebind(RebindArguments),
+
+    /// Sign everybody out and destroy every key.
+    #[command(after_help = "\
+Examples:
+  keyward device forget
+  keyward device forget --yes")]
+    Forget {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `keyward device rebind`.
+#[derive(Debug, Args)]
+pub struct RebindArguments {
+    /// Where the new keys are made. Default: as configured; in the TPM if one can be reached where
+    /// the configuration leaves it open.
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub to: Option<KeyProtectionArgument>,
+
+    /// Only the account with this user name or home account id.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Where keys live, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyProtectionArgument {
+    /// In a TPM.
+    Tpm,
+    /// In files only their user may read.
+    Software,
+}
+
+impl From<KeyProtectionArgument> for keyward::KeyProtection {
+    fn from(argument: KeyProtectionArgument) -> Self {
+        match argument {
+            KeyProtectionArgument::Tpm => Self::Tpm,
+            KeyProtectionArgument::Software => Self::Software,
+        }
+    }
+}
+
+/// What a token has to rest on, and whether that is explained.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RestsOn {
+    /// Refuse a refresh token that is not bound to this device by its authority, before any
+    /// sign-in.
+    #[arg(long, value_enum, value_name = "BINDING")]
+    pub require_binding: Option<BindingArgument>,
+
+    /// Refuse keys that do not live there, before any sign-in.
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub require_key_protection: Option<KeyProtectionArgument>,
+
+    /// Say on stderr what was decided on the way, and why.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// `--require-binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BindingArgument {
+    /// Useless without a key of this device.
+    SenderConstrained,
+}
+
+impl From<BindingArgument> for keyward::RequiredBinding {
+    fn from(argument: BindingArgument) -> Self {
+        match argument {
+            BindingArgument::SenderConstrained => Self::SenderConstrained,
+        }
+    }
 }
 
 /// `keyward migrate`.

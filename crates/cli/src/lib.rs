@@ -12,6 +12,7 @@ mod commands;
 mod console;
 mod defaults;
 mod doctor;
+mod explain;
 mod failure;
 mod logging;
 mod shapes;

@@ -1,5 +1,6 @@
 //! What `--json` prints. Names are those of the library; fields are only ever added.
 
+use keyward::manage::Decision;
 use keyward::{
     AccountInfo, AccountStatus, AuthenticationResult, Binding, BrokerStatus, KeyProtection,
     TokenSource,
@@ -77,6 +78,8 @@ pub struct Status<'a> {
     version: &'a str,
     form: &'a str,
     key_protection: Option<&'static str>,
+    /// Why new keys are made there. Null: this broker does not say.
+    decision: Option<&'a Decision>,
     /// Null: this broker does not say who is signed in.
     accounts: Option<Vec<StatusRow<'a>>>,
     hardening: Vec<&'a str>,
@@ -96,8 +99,9 @@ struct StatusRow<'a> {
 
 impl<'a> Status<'a> {
     /// Of what the broker says.
-    pub fn of(status: &'a BrokerStatus) -> Self {
+    pub fn of(status: &'a BrokerStatus, decision: Option<&'a Decision>) -> Self {
         Self {
+            decision,
             version: &status.version,
             form: &status.form,
             key_protection: status.key_protection.map(KeyProtection::as_str),

@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -19,6 +20,7 @@ use keyward_broker_ipc::AgentScope;
 use keyward_broker_ipc::proxy::SocketBroker;
 use keyward_broker_ipc::server::Limits;
 use keyward_client::account::AccountSelector;
+use keyward_client::binding::{KeyProtection, RequiredBinding};
 use keyward_client::request::{AuthenticationScheme, CachePolicy, Prompt};
 use keyward_config::Environment;
 use keyward_testkit::bus::Caller;
@@ -209,6 +211,85 @@ fn token_as_json_has_expiry_account_and_binding() {
 }
 
 #[test]
+fn what_a_token_rests_on_is_demanded_and_explained() {
+    let broker = Running::start();
+    let bound = [
+        "token",
+        "--require-binding",
+        "sender-constrained",
+        "--explain",
+    ];
+    let ran = broker.run(&bound);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "access-token-1\n"));
+    for line in [
+        "explain: broker: ",
+        "explain: form: session: under this user's uid",
+        "explain: account: alice@dev.test at https://idp.example\n",
+        "explain: token: Bearer, from the authority, over the network, until 2096-10-02T07:06:40Z",
+        "explain: binding: sender-constrained:dpop: the authority refuses",
+        "explain: key protection: software: ",
+    ] {
+        assert!(ran.err.contains(line), "{line}: {}", ran.err);
+    }
+    let asked = broker.broker.silent.lock().unwrap().pop().unwrap();
+    let demands = asked.token.demands;
+    assert_eq!(demands.binding, Some(RequiredBinding::SenderConstrained));
+    assert_eq!(demands.key_protection, None);
+
+    let ran = broker.run(&["token", "--require-key-protection", "tpm"]);
+    assert_eq!((ran.code, ran.out.as_str()), (17, ""));
+    assert!(ran.err.contains("demands keys in a TPM"), "{}", ran.err);
+    let asked = broker.broker.silent.lock().unwrap().pop().unwrap();
+    let demanded = asked.token.demands.key_protection;
+    assert_eq!(demanded, Some(KeyProtection::Tpm));
+}
+
+#[test]
+fn moving_to_new_keys_shows_how_far_it_is_and_can_go_on() {
+    let broker = Running::start();
+    let ran = broker.run(&["device", "rebind", "--to", "software", "--yes"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "new keys: software\n\
+         [1/1] alice@dev.test at https://idp.example: moved\n\
+         done: every old key is destroyed\n"
+    );
+    assert!(
+        ran.err
+            .contains("[1/1] alice@dev.test at https://idp.example: sign in again")
+    );
+
+    broker.broker.rebind_fails.store(true, Ordering::SeqCst);
+    let ran = broker.run(&["device", "rebind", "--yes"]);
+    assert_eq!(ran.code, 6, "{}", ran.err);
+    assert!(
+        ran.out
+            .contains("[1/1] alice@dev.test at https://idp.example: not moved: ")
+    );
+    assert!(
+        ran.err.contains("hint: keyward device rebind goes on"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn nothing_is_destroyed_or_moved_without_a_word() {
+    let broker = Running::start();
+    for arguments in [["device", "forget"], ["device", "rebind"]] {
+        // As tests run, nobody is at a terminal.
+        let ran = broker.run(&arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains("hint: pass --yes"), "{}", ran.err);
+    }
+    let ran = broker.run(&["device", "forget", "--yes"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out, "signed out 1 accounts, destroyed 2 keys\n");
+    assert!(ran.err.contains("alice@dev.test"), "{}", ran.err);
+}
+
+#[test]
 fn whoever_is_unknown_has_to_sign_in_first() {
     let broker = Running::start();
     for account in [["--username", "carol@dev.test"], ["--account", "carol.dev"]] {
@@ -299,6 +380,12 @@ fn status_has_the_promised_shape() {
             "version": "9.9",
             "form": "session",
             "key_protection": "software",
+            "decision": {
+                "choice": "tpm",
+                "reason": "a TPM can be reached",
+                "decided_at": "2026-01-02T03:04:05Z",
+                "maker": "ACME",
+            },
             "accounts": [{
                 "username": "alice@dev.test",
                 "home_account_id": home_account_id(),

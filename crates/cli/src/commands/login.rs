@@ -14,6 +14,7 @@ use crate::agent::agent;
 use crate::args::LoginArguments;
 use crate::console::Console;
 use crate::defaults::{Defaults, scopes};
+use crate::explain;
 use crate::failure::Failure;
 use crate::shapes;
 
@@ -25,13 +26,19 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let defaults = Defaults::of(environment);
     let plugin = defaults.broker().user_agent(agent(&defaults, console)?);
-    let application = defaults.application_with(&arguments.application, plugin)?;
+    let explain = arguments.rests_on.explain;
+    let application = defaults.application_with(&arguments.application, plugin.clone())?;
+    if explain {
+        explain::broker(&plugin, console).await;
+    }
     let request = InteractiveRequest {
         scopes: scopes(&arguments.scope),
         login_hint: defaults.login_hint(arguments.login_hint.as_deref())?,
         prompt: arguments.prompt.map(Into::into),
         claims: arguments.claims,
         deadline: arguments.timeout,
+        require_binding: arguments.rests_on.require_binding.map(Into::into),
+        require_key_protection: arguments.rests_on.require_key_protection.map(Into::into),
         authentication_scheme: if arguments.dpop {
             AuthenticationScheme::Dpop
         } else {
@@ -47,6 +54,9 @@ pub async fn run(
             "the sign-in was cancelled",
         )),
     };
+    if explain {
+        explain::result(&result, console);
+    }
     if arguments.json {
         return console.json(&shapes::SignedIn::of(&result));
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use keyward::{BrokerStatus, diagnostics};
+use keyward::manage::{Decision, ManageAnswer, ManageRequest};
+use keyward::{BrokerStatus, NativeBrokerPlugin, diagnostics};
 use keyward_config::Environment;
 use tokio::time::timeout;
 
 use crate::args::StatusArguments;
+use crate::commands::device;
 use crate::console::{Color, Console};
 use crate::defaults::Defaults;
 use crate::doctor;
@@ -26,14 +28,18 @@ pub async fn run(
     let broker = Defaults::of(environment).broker();
     let (status, elsewhere) = tokio::join!(broker.broker_status(), another_broker(environment));
     let mut status = status?;
+    let decision = decision(&status, &broker).await;
     let outdated = status.outdated.take();
     status
         .problems
         .extend(outdated.into_iter().chain(elsewhere));
     if arguments.json {
-        return console.json(&shapes::Status::of(&status));
+        return console.json(&shapes::Status::of(&status, decision.as_ref()));
     }
     console.line(&heading(&status))?;
+    if let Some(decision) = &decision {
+        console.line(&device::decided(decision))?;
+    }
     if status.is_foreign() {
         console
             .line("it does not say who is signed in; `keyward accounts` asks as one application")?;
@@ -48,6 +54,17 @@ pub async fn run(
         console.line(&format!("{word}: {problem}"))?;
     }
     Ok(())
+}
+
+/// Why new keys are made where they are. A broker that cannot say so says more with its status.
+async fn decision(status: &BrokerStatus, broker: &NativeBrokerPlugin) -> Option<Decision> {
+    if status.is_foreign() || status.key_protection.is_none() {
+        return None;
+    }
+    match broker.manage(ManageRequest::Device).await.ok()? {
+        ManageAnswer::Device(report) => report.decision,
+        _ => None,
+    }
 }
 
 /// Who else answers unmodified Microsoft clients. A bus that does not say so at once is for

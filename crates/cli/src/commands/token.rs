@@ -8,6 +8,7 @@ use crate::account::{Named, is_user};
 use crate::args::TokenArguments;
 use crate::console::Console;
 use crate::defaults::{Defaults, scopes};
+use crate::explain;
 use crate::failure::Failure;
 use crate::shapes;
 
@@ -18,14 +19,24 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     let defaults = Defaults::of(environment);
-    let application = defaults.application(&arguments.application)?;
+    let plugin = defaults.broker();
+    let application = defaults.application_with(&arguments.application, plugin.clone())?;
+    let rests_on = arguments.rests_on.clone();
+    if rests_on.explain {
+        explain::broker(&plugin, console).await;
+    }
     let request =
         SilentFlowRequest::builder(scopes(&arguments.scope)).force_refresh(arguments.force_refresh);
     let request = for_account(request, &arguments, &application, &defaults).await?;
     let request = with_proof(request, &arguments)?;
     let mut request = request.build();
     request.claims = arguments.claims;
+    request.require_binding = rests_on.require_binding.map(Into::into);
+    request.require_key_protection = rests_on.require_key_protection.map(Into::into);
     let result = application.acquire_token_silent(request).await?;
+    if rests_on.explain {
+        explain::result(&result, console);
+    }
 
     if arguments.json {
         console.json(&shapes::IssuedToken::of(&result))

@@ -4,14 +4,17 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use keyward::manage::{ManageAnswer, ManageRequest};
 use keyward::{AcquireTokenError, PublicClientApplication};
 use keyward::{BrokerStatus, Configuration, ErrorKind, NativeBrokerPlugin};
 use keyward_config::{BrokerPlace, Environment, Form};
 
 use super::check::Check;
+use crate::commands::device;
 
 const SOCKET: &str = "broker socket";
 const HARDENING: &str = "hardening";
+const KEYS: &str = "keys";
 const VAULT: &str = "vault";
 const CONFIGURATION: &str = "configuration in force";
 
@@ -41,6 +44,7 @@ pub async fn check(environment: &Environment, starts: bool) -> Vec<Check> {
             let mut checks = vec![answers(&path, &status)];
             checks.extend(hardening(&status));
             checks.extend(outdated(&status));
+            checks.extend(keys(&plugin).await);
             checks.push(working(&status, plugin).await);
             checks
         }
@@ -64,6 +68,25 @@ fn answers(path: &Path, status: &BrokerStatus) -> Check {
             status.form
         ),
     )
+}
+
+/// What holds the keys, and what should be done about it.
+async fn keys(plugin: &NativeBrokerPlugin) -> Option<Check> {
+    // A broker that cannot say says more with its vault.
+    let ManageAnswer::Device(report) = plugin.manage(ManageRequest::Device).await.ok()? else {
+        return None;
+    };
+    let decided = report.decision.as_ref().map(device::decided);
+    let text = match decided {
+        Some(decided) => format!("new keys: {}; {decided}", report.key_protection),
+        None => format!("new keys: {}", report.key_protection),
+    };
+    Some(if report.problems.is_empty() {
+        Check::ok(KEYS, text)
+    } else {
+        let text = format!("{text}; {}", report.problems.join("; "));
+        Check::warn(KEYS, text, "keyward device show")
+    })
 }
 
 /// Whether it works by another configuration than the one that was found to be in order.
