@@ -17,9 +17,10 @@ mod trouble;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use keyward_keystore::tpm::TpmKeyStore;
+use keyward_keystore::tpm::{DEFAULT_DEADLINE, TpmKeyStore};
 use keyward_keystore::{KeyId, KeyStoreError};
 use keyward_testkit::SoftwareTpm;
 use tempfile::TempDir;
@@ -44,9 +45,13 @@ impl World {
         self.through(&self.tpm)
     }
 
-    /// The same keys with another TPM.
+    /// The same keys with another TPM, or with a connection of its own to the same one.
     fn through(&self, tpm: &SoftwareTpm) -> TpmKeyStore {
-        TpmKeyStore::open(&self.keys(), &tpm.tcti()).unwrap()
+        // Stores of one process with the same deadline share a connection.
+        static STORES: AtomicU64 = AtomicU64::new(1);
+        let own = Duration::from_millis(STORES.fetch_add(1, Ordering::Relaxed));
+        let deadline = DEFAULT_DEADLINE + own;
+        TpmKeyStore::open_with_deadline(&self.keys(), &tpm.tcti(), deadline).unwrap()
     }
 
     /// The same, with callers who do not wait long.
