@@ -105,6 +105,17 @@ impl Browser {
         log.lines().count()
     }
 
+    /// The pages that ask the person a question, in the order they were opened. Nobody answers them
+    /// here.
+    pub fn questions(&self) -> Vec<String> {
+        let pages = fs::read_to_string(self.folder.join("questions")).unwrap_or_default();
+        // The last line may be half written.
+        let lines = pages
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        lines.map(|line| line.trim_end().to_owned()).collect()
+    }
+
     fn write(&self, file: &str, text: &str) {
         // Whole or not at all: the program may be reading it.
         let new = self.folder.join("new");
@@ -140,6 +151,11 @@ impl Drop for Held<'_> {
 }
 
 const SCRIPT: &str = r#"#!/bin/sh
+# Every sign-in has a query; a page that asks has none.
+case $1 in
+*\?*) ;;
+*) printf '%s\n' "$1" >> 'HERE/questions'; exit 0 ;;
+esac
 user=$(cat 'HERE/user')
 choice=$(cat 'HERE/choice')
 echo opened >> 'HERE/opened'

@@ -17,6 +17,7 @@ mod msal_node_requests;
 mod msal_node_trouble;
 mod msal_python;
 mod package;
+mod policy;
 mod protocol;
 mod redirect;
 mod same_user_thief;
