@@ -27,8 +27,6 @@ const OF_THE_SYSTEM: &[&str] = &[
     "/nix/store",
     "/gnu/store",
     "/proc",
-    "/sys/class/tpm",
-    "/sys/devices/virtual/tpm",
     "/run/systemd/resolve",
     "/run/NetworkManager",
     "/run/resolvconf",
@@ -72,7 +70,6 @@ fn ruleset(reach: &Reach) -> Result<RulesetCreated, RulesetError> {
         | AccessFs::RemoveFile
         | AccessFs::RemoveDir
         | AccessFs::Refer;
-    let clear = read | AccessFs::WriteFile | AccessFs::RemoveFile;
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
     let system: Vec<PathBuf> = OF_THE_SYSTEM.iter().map(PathBuf::from).collect();
     Ruleset::default()
@@ -84,7 +81,7 @@ fn ruleset(reach: &Reach) -> Result<RulesetCreated, RulesetError> {
         .allowing(&system, read)?
         .allowing(&reach.read, read)?
         .allowing(&reach.write, write)?
-        .allowing(&reach.clear, clear)?
+        .allowing(&reach.clear, AccessFs::RemoveFile.into())?
         .allowing(&reach.devices, device)
 }
 

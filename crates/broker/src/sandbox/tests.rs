@@ -115,6 +115,7 @@ fn it_opens_no_file_outside_its_folders() {
         assert!(fs::hard_link(machine.path("home/file"), machine.path("state/in")).is_err());
         assert_eq!(kind(fs::write(machine.path("config/file"), "")), DENIED);
         assert_eq!(kind(fs::write(machine.path("run/new"), "")), DENIED);
+        assert_eq!(kind(fs::read(machine.path("run/file"))), DENIED);
         assert_eq!(kind(fs::write("/etc/keyward-test", "")), DENIED);
         assert_eq!(kind(File::open("/dev/full")), DENIED);
     });
