@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod activation;
 mod command_line;
 mod crash;
 mod developer_session;
