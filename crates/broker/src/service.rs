@@ -91,6 +91,9 @@ impl Service {
         let follows = query.after.is_some() || query.before.is_some();
         let read = async {
             self.admit(caller)?;
+            if let Ok(open) = self.holdings.peek() {
+                open.admit_reader(caller)?;
+            }
             let page = outcomes.audit().page(query).await?;
             Ok(ManageAnswer::Audit(page))
         };
@@ -255,7 +258,12 @@ impl BrokerService for Service {
         let work = async {
             admitted?;
             decided.unless_denied("uid", self.admit(caller))?;
-            Ok(self.holdings.status().await)
+            let mut status = self.holdings.status().await;
+            let open = self.holdings.peek();
+            if open.is_ok_and(|open| open.admit_reader(caller).is_err()) {
+                status.accounts.clear();
+            }
+            Ok(status)
         };
         call.observe(work).await
     }

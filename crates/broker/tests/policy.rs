@@ -16,6 +16,7 @@ use keyward_broker_ipc::program::{Facts, Program, Sandbox};
 use keyward_broker_ipc::proxy::{SocketBroker, SocketOptions};
 use keyward_broker_ipc::service::{Caller, Via};
 use keyward_client::account::AccountSelector;
+use keyward_client::audit::AuditQuery;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::manage::{AppReport, AppVerdict, ManageAnswer, ManageRequest};
 use keyward_client::oauth::identifiers::{ClientId, CorrelationId};
@@ -42,11 +43,14 @@ const ASK: &str = "[policy]\ndefault = \"ask\"\n";
 
 type Answered = Result<AuthenticationResult, AcquireTokenError>;
 
+/// A broker that is running: how it is stopped, and what comes of it.
+type Broker = (oneshot::Sender<()>, JoinHandle<Result<(), StartupError>>);
+
 /// An authority, and a broker in front of it with rules of its own.
 struct Machine {
     authority: Running,
     dir: TempDir,
-    broker: Option<(oneshot::Sender<()>, JoinHandle<Result<(), StartupError>>)>,
+    broker: Option<Broker>,
 }
 
 impl Machine {
@@ -387,6 +391,11 @@ async fn a_sandboxed_program_sees_nothing_before_it_is_allowed() {
         correlation_id: CorrelationId::from_random([7; 16]),
     };
     let error = sandboxed.sign_out(sign_out).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InteractionRequired);
+    assert_eq!(app.status().await.unwrap().accounts.len(), 1);
+    assert_eq!(sandboxed.status().await.unwrap().accounts, []);
+    let records = ManageRequest::Audit(AuditQuery::default());
+    let error = sandboxed.manage(records).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InteractionRequired);
     let error = sandboxed.manage(ManageRequest::Apps).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UserCanceled);

@@ -201,7 +201,7 @@ pub enum UserAgentError {
     #[error("the sign-in was cancelled")]
     Canceled,
     /// There is no display, no browser, or no user agent connected.
-    #[error("nothing can be shown to a person here: {0}")]
+    #[error("nothing can show a sign-in or a question here: {0}")]
     Unavailable(String),
     /// The redirect listener cannot be opened.
     #[error("the redirect listener cannot be opened: {0}")]

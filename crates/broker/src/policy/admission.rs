@@ -166,8 +166,8 @@ impl Open {
             account: named.asked(),
         };
         let asked = match self.policy.admit(caller, wanted) {
-            Err((_, error)) if may_ask && is_to_be_asked(&error) => {
-                decided.by(keyward_client::audit::Verdict::Ask, "policy");
+            Err((decision, error)) if may_ask && is_to_be_asked(&error) => {
+                decided.by(decision.recorded(), &decision.rule);
                 self.policy.ask(&consent, caller, wanted, now()).await?;
                 true
             }
@@ -268,8 +268,8 @@ impl Open {
             account: AccountAsked::None,
         };
         match self.policy.admit(caller, wanted) {
-            Err((_, error)) if is_to_be_asked(&error) => {
-                decided.by(keyward_client::audit::Verdict::Ask, "policy");
+            Err((decision, error)) if is_to_be_asked(&error) => {
+                decided.by(decision.recorded(), &decision.rule);
                 let prompting = self.policy.prompting(caller, "");
                 let consent = Consent {
                     engine: &self.engine,
@@ -283,6 +283,27 @@ impl Open {
                 self.policy.remember(caller, wanted, now()).await
             }
             admitted => noted(decided, admitted),
+        }
+    }
+
+    /// Whether a caller may see who is signed in, and what all programs did. Only who is refused,
+    /// and who is sandboxed and was not allowed to manage the broker, may not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::admit`].
+    pub(crate) fn admit_reader(&self, caller: &Caller) -> Result<(), AcquireTokenError> {
+        let scopes = Scopes::parse(MANAGE);
+        let wanted = Wanted {
+            client_id: "",
+            scopes: &scopes,
+            account: AccountAsked::None,
+        };
+        match self.policy.admit(caller, wanted) {
+            Err((_, error)) if caller.program.sandbox.is_some() || !is_to_be_asked(&error) => {
+                Err(error)
+            }
+            _ => Ok(()),
         }
     }
 

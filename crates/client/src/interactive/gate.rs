@@ -1,6 +1,7 @@
 //! What stands between a request and the person's attention: whether whoever asks may have it
 //! (again), and the queue of everything that waits for it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,16 @@ pub enum PromptKind {
     Consent,
     /// A PIN is needed.
     Pin,
+}
+
+impl fmt::Display for PromptKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignIn => "sign-in",
+            Self::Consent => "consent",
+            Self::Pin => "pin",
+        })
+    }
 }
 
 /// Something that is shown to the person, or waits to be.
@@ -92,6 +103,7 @@ impl Queue {
             attention: Arc::clone(&self.attention),
             places: Arc::clone(&self.places),
             number,
+            kind,
         }
     }
 
@@ -109,9 +121,15 @@ pub(crate) struct Place {
     attention: Arc<Semaphore>,
     places: Arc<Mutex<Places>>,
     number: u64,
+    kind: PromptKind,
 }
 
 impl Place {
+    /// What waits here.
+    pub(crate) fn kind(&self) -> PromptKind {
+        self.kind
+    }
+
     /// The attention, if nobody has it.
     pub(crate) fn at_once(self) -> Result<Attention, Self> {
         match Arc::clone(&self.attention).try_acquire_owned() {

@@ -11,10 +11,12 @@ use super::Interactive;
 use super::gate::{Attention, Place, PromptKind};
 use crate::account::AccountSelector;
 use crate::acquisition::Acquisition;
-use crate::authority::Tenant;
+use crate::authority::{AuthorityKind, Tenant};
 use crate::engine::{Shared, panicked};
 use crate::error::{AcquireTokenError, ErrorKind};
+use crate::pin::Asked;
 use crate::request::{AuthenticationScheme, CachePolicy, Prompt};
+use crate::result::TokenType;
 use crate::silent::Acquired;
 
 /// Sign-ins with the same key are one.
@@ -63,6 +65,7 @@ impl Shared {
         self: Arc<Self>,
         interactive: Interactive,
     ) -> Result<Acquired, AcquireTokenError> {
+        let unlocked = self.keys_unlocked(&interactive).await?;
         // While somebody else has the attention, there is time to look the authority up.
         let known = self.metadata.get(&self.ports, &interactive.asked.authority);
         let client = &interactive.asked.client;
@@ -70,7 +73,8 @@ impl Shared {
         let at_once = place.at_once();
         let queued = at_once.is_err();
         let (attention, known) = future::try_join(self.attention(at_once), known).await?;
-        if queued && let Some(acquired) = self.silently_after_all(&interactive).await {
+        let waited = queued || unlocked == Asked::ThePerson;
+        if waited && let Some(acquired) = self.silently_after_all(&interactive).await {
             return acquired;
         }
         let signed_in = self.shown(&interactive, known).await?;
@@ -88,6 +92,28 @@ impl Shared {
             .unwrap_or_else(|_| Err(panicked("the sign-in")))
     }
 
+    /// Asks for the PIN of the keys, where this sign-in needs one. Entra's refresh tokens are bound
+    /// to none.
+    async fn keys_unlocked(
+        self: &Arc<Self>,
+        interactive: &Interactive,
+    ) -> Result<Asked, AcquireTokenError> {
+        let asked = &interactive.asked;
+        let unbound =
+            asked.authority.kind == AuthorityKind::Entra && asked.token_type == TokenType::Bearer;
+        if unbound {
+            return Ok(Asked::Nobody);
+        }
+        let unlocked = self
+            .unlocked(&*interactive.agent, &*interactive.gate)
+            .await?;
+        if unlocked == Asked::ThePerson {
+            // What was held back for want of the PIN may go on.
+            self.throttle.release(|_| true);
+        }
+        Ok(unlocked)
+    }
+
     /// The person's attention, in the order it was asked for.
     pub(crate) async fn attention(
         &self,
@@ -97,7 +123,7 @@ impl Shared {
             Ok(attention) => return Ok(attention),
             Err(place) => place,
         };
-        tracing::info!("queued for the person's attention");
+        tracing::info!("{} queued", place.kind());
         let attention = place.in_turn().await;
         attention.ok_or_else(|| panicked("the queue of sign-ins"))
     }
