@@ -206,21 +206,19 @@ impl Decided {
         probe: impl FnOnce() -> Probe,
         now: UnixTime,
     ) -> Result<Self, DecisionError> {
-        let decision = match Decision::read(folder)? {
-            Some(decision) => decision,
-            None => {
-                let decision = match explicit(configured) {
-                    Some(choice) => {
-                        let reason = format!("the configuration says so ({})", configured.origin);
-                        Decision::new(choice, Cause::Configured, reason, now)
-                    }
-                    None => Decision::by_probe(probe(), now),
-                };
-                decision.write(folder)?;
-                let Decision { choice, reason, .. } = &decision;
-                tracing::info!(key_protection = %choice, reason, "decided where keys are made");
-                decision
-            }
+        let decision = if let Some(decision) = Decision::read(folder)? {
+            decision
+        } else {
+            let decision = if let Some(choice) = explicit(configured) {
+                let reason = format!("the configuration says so ({})", configured.origin);
+                Decision::new(choice, Cause::Configured, reason, now)
+            } else {
+                Decision::by_probe(probe(), now)
+            };
+            decision.write(folder)?;
+            let Decision { choice, reason, .. } = &decision;
+            tracing::info!(key_protection = %choice, reason, "decided where keys are made");
+            decision
         };
         Ok(Self {
             decision,

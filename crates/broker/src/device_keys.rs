@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use keyward_client::binding::KeyProtection;
 use keyward_client::oauth::jose::{Jwk, Signer, SignerError};
-use keyward_client::ports::{BindingKey, BindingKeys, KeyError, KeyRef};
-use keyward_keystore::{KeyId, KeyKind, KeyStore, KeyStoreError};
+use keyward_client::oauth::secret::PinText;
+use keyward_client::ports::{BindingKey, BindingKeys, KeyError, KeyRef, PinRefused, PinWanted};
+use keyward_keystore::{KeyId, KeyKind, KeyStore, KeyStoreError, Pin};
 
+use crate::pin::{self, Pins};
 use crate::providers::{Ended, Providers, protection_of};
 
 /// How many opened keys are kept: more than a person has accounts in use at once.
@@ -18,14 +20,16 @@ const KEPT_OPEN: usize = 32;
 /// needed: a provider that is away is in nobody's way who needs nothing of it.
 pub(crate) struct DeviceKeys {
     providers: Arc<Providers>,
+    pins: Arc<Pins>,
     /// The one used last is at the back.
     open: Mutex<VecDeque<(KeyRef, Arc<DeviceKey>)>>,
 }
 
 impl DeviceKeys {
-    pub(crate) fn new(providers: Arc<Providers>) -> Self {
+    pub(crate) fn new(providers: Arc<Providers>, pins: Arc<Pins>) -> Self {
         Self {
             providers,
+            pins,
             open: Mutex::default(),
         }
     }
@@ -48,6 +52,13 @@ impl DeviceKeys {
     }
 }
 
+impl DeviceKeys {
+    /// Whether new keys there want a PIN.
+    fn wants_pin(&self, choice: KeyProtection) -> bool {
+        choice == KeyProtection::Tpm && self.pins.are_asked_for()
+    }
+}
+
 #[async_trait]
 impl BindingKeys for DeviceKeys {
     fn protection(&self) -> KeyProtection {
@@ -60,9 +71,52 @@ impl BindingKeys for DeviceKeys {
     }
 
     async fn create(&self) -> Result<KeyRef, KeyError> {
-        let made = |store: &dyn KeyStore| store.create(KeyKind::Sign, None);
-        let id = self.providers.ask(self.providers.choice(), made).await;
+        let choice = self.providers.choice();
+        let pin = if self.wants_pin(choice) {
+            Some(self.pins.get().ok_or_else(|| {
+                KeyError::PinRequired("new keys get one (tpm.pin = \"ask\")".to_owned())
+            })?)
+        } else {
+            None
+        };
+        let made = move |store: &dyn KeyStore| store.create(KeyKind::Sign, pin.as_ref());
+        let id = self.providers.ask(choice, made).await;
         Ok(KeyRef::new(id.map_err(key_error)?.as_str()))
+    }
+
+    async fn pin_wanted(&self) -> Result<Option<PinWanted>, KeyError> {
+        let choice = self.providers.choice();
+        if !self.wants_pin(choice) || self.pins.get().is_some() {
+            return Ok(None);
+        }
+        let asked = self.providers.ask(choice, |store| {
+            let device = store.device()?;
+            Ok(PinWanted {
+                new: pin::is_new(store)?,
+                device: device.maker,
+            })
+        });
+        asked.await.map(Some).map_err(key_error)
+    }
+
+    async fn unlock(&self, pin: PinText) -> Result<Result<(), PinRefused>, KeyError> {
+        let choice = self.providers.choice();
+        let typed = || Pin::new(pin.expose_secret().as_bytes());
+        let refused = Ok(Err(PinRefused {
+            attempts_left: None,
+        }));
+        let (Some(tried), Some(kept)) = (typed(), typed()) else {
+            return refused;
+        };
+        let tried = self
+            .providers
+            .ask(choice, move |store| pin::tried(store, tried));
+        if !tried.await.map_err(key_error)? {
+            return refused;
+        }
+        self.pins
+            .keep(&kept, self.providers.of(choice).map_err(key_error)?);
+        Ok(Ok(()))
     }
 
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn BindingKey>, KeyError> {
@@ -130,6 +184,8 @@ fn signer_error(error: SignerError) -> KeyError {
 
 /// Whose move it is. A key file that is gone or was changed stays so, and so does a device that is
 /// another one; a device that does not answer may do so later; everything else has to be mended.
+// As an argument of `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 pub(crate) fn key_error(error: KeyStoreError) -> KeyError {
     let text = error.to_string();
     match error {
@@ -159,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(SoftwareKeyStore::open(&dir.path().join("keys")).unwrap());
         let providers = Providers::new(store, None, KeyProtection::Software);
-        (dir, DeviceKeys::new(Arc::new(providers)))
+        (dir, DeviceKeys::new(Arc::new(providers), Pins::none()))
     }
 
     #[tokio::test]

@@ -103,6 +103,8 @@ fn named(name: &str) -> Result<CounterId, CounterError> {
         .ok_or_else(|| CounterError::Lost(format!("{name:?} names no counter of this device")))
 }
 
+// As an argument of `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn counter_error(error: KeyStoreError) -> CounterError {
     let text = error.to_string();
     match error {
