@@ -29,6 +29,7 @@ pub struct ScriptedAgent {
 
 /// What the person answers when asked about a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(dead_code)] // not every test asks
 pub enum Says {
     Yes,
     /// Not now.
