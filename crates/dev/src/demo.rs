@@ -59,11 +59,16 @@ async fn tell_story(arguments: &DemoArguments) -> Result<ExitCode, DevError> {
     tell(&format!("keys       {}", tpm.described()));
 
     let stage = Stage::new(&place, &authority, arguments.browser)?;
+    let victim = thief::Victim {
+        authority: &authority,
+        place: &place,
+        tpm: &tpm,
+    };
     let account = stage.sign_in().await?;
     stage.silent(&account).await?;
     let loot = stage.call_api(&account).await?;
     stage.show_binding().await?;
-    thief::play(&stage, &authority, &place, &account, &loot).await?;
+    thief::play(&stage, &victim, &account, &loot).await?;
     stage.still_works(&account).await?;
 
     keywardd.stop().await;

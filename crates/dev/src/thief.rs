@@ -27,7 +27,8 @@ use crate::authority;
 use crate::demo::{Loot, Stage, expect, say, tell};
 use crate::place::Place;
 use crate::process::Process;
-use crate::session::{CLIENT_ID, broker_environment};
+use crate::session::{CLIENT_ID, authority_section, broker_environment};
+use crate::tpm::Tpm;
 
 /// Plays thief in every way the demonstration knows; each must be refused.
 ///
@@ -36,16 +37,25 @@ use crate::session::{CLIENT_ID, broker_environment};
 /// The first theft that worked.
 pub async fn play(
     stage: &Stage,
-    authority: &Running,
-    place: &Place,
+    victim: &Victim<'_>,
     account: &AccountInfo,
     loot: &Loot,
 ) -> Result<(), DevError> {
-    let elsewhere = Elsewhere::new(authority)?;
-    steal_refresh_token(&elsewhere, authority).await?;
+    let elsewhere = Elsewhere::new(victim.authority)?;
+    steal_refresh_token(&elsewhere, victim.authority).await?;
     stage.still_works(account).await?;
-    copy_vault(place, account).await?;
+    copy_vault(victim, account).await?;
     replay(stage, &elsewhere, loot).await
+}
+
+/// Whom the thief steals from.
+pub struct Victim<'a> {
+    /// Who issues tokens.
+    pub authority: &'a Running,
+    /// Where the broker keeps everything.
+    pub place: &'a Place,
+    /// What holds its keys.
+    pub tpm: &'a Tpm,
 }
 
 /// A refresh token lifted from somewhere, without the key it is bound to.
@@ -70,12 +80,19 @@ async fn steal_refresh_token(elsewhere: &Elsewhere, authority: &Running) -> Resu
 }
 
 /// The whole vault copied to a device that has another key.
-async fn copy_vault(place: &Place, account: &AccountInfo) -> Result<(), DevError> {
+async fn copy_vault(victim: &Victim<'_>, account: &AccountInfo) -> Result<(), DevError> {
     say("A thief has a copy of the vault, but not this device's key");
     let device = Place::create()?;
-    copy_folder(&place.state(), &device.state())?;
-    fs::copy(place.config(), device.config()).map_err(DevError::io("copy the configuration"))?;
-    replace_device_key(&device.state())?;
+    copy_folder(&victim.place.state(), &device.state())?;
+    let tpm = victim.tpm.elsewhere(&device).await?;
+    device.write_config(&format!(
+        "{}\n{}",
+        tpm.configuration(),
+        authority_section(victim.authority)
+    ))?;
+    if !tpm.is_tpm() {
+        replace_device_key(&device.state())?;
+    }
     // Its complaints are what this is about; they come with the answer below.
     let quiet = ["--log".into(), "off".into()];
     let broker = Process::start(&device, "keywardd", &quiet, &broker_environment(&device)).await?;
@@ -83,7 +100,7 @@ async fn copy_vault(place: &Place, account: &AccountInfo) -> Result<(), DevError
     let application = keyward::PublicClientApplication::new(keyward::Configuration {
         auth: keyward::AuthOptions {
             client_id: CLIENT_ID.into(),
-            ..Default::default()
+            authority: authority::issuer(victim.authority, Tenant::Oidc),
         },
         broker: keyward::BrokerOptions {
             native_broker_plugin: Some(plugin),
@@ -96,6 +113,7 @@ async fn copy_vault(place: &Place, account: &AccountInfo) -> Result<(), DevError
     };
     let outcome = application.acquire_token_silent(request).await;
     broker.stop().await;
+    tpm.stop().await;
     match outcome {
         Ok(_) => Err(DevError::Demonstration(
             "the copied vault gave a token".to_owned(),
@@ -256,9 +274,14 @@ fn replace_device_key(state: &Path) -> Result<(), DevError> {
     SoftwareKeyStore::open(&keys)
         .and_then(|store| store.create(KeyKind::Sign, None))
         .map_err(|error| DevError::Environment(error.to_string()))?;
-    let name = "wrapping.key";
-    fs::copy(keys.join(name), state.join("keys").join(name))
-        .map_err(DevError::io("give the other device its key"))?;
+    let replacing = || DevError::io("give the other device its key");
+    // What is of one machine alone is in a folder of its own.
+    for entry in fs::read_dir(state).map_err(replacing())? {
+        let theirs = entry.map_err(replacing())?.path().join("keys/wrapping.key");
+        if theirs.exists() {
+            fs::copy(keys.join("wrapping.key"), theirs).map_err(replacing())?;
+        }
+    }
     Ok(())
 }
 

@@ -57,6 +57,8 @@ pub struct Tpm {
     configuration: String,
     /// The same in a person's words.
     described: String,
+    /// Whether they are in a TPM.
+    in_tpm: bool,
     /// Ends with this.
     daemon: Option<Child>,
 }
@@ -92,6 +94,24 @@ impl Tpm {
         &self.described
     }
 
+    /// What holds keys at another device: a TPM of its own if this one has one, and a file else.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no other TPM here.
+    pub async fn elsewhere(&self, place: &Place) -> Result<Self, DevError> {
+        if self.in_tpm {
+            Self::start(place).await
+        } else {
+            Ok(Self::software("another device's"))
+        }
+    }
+
+    /// Whether keys are in a TPM.
+    pub fn is_tpm(&self) -> bool {
+        self.in_tpm
+    }
+
     /// Ends the software TPM, if there is one, and waits until it is gone.
     pub async fn stop(self) {
         if let Some(mut daemon) = self.daemon
@@ -105,6 +125,7 @@ impl Tpm {
         Self {
             configuration: "key_protection = \"software\"\n".to_owned(),
             described: format!("in files ({reason})"),
+            in_tpm: false,
             daemon: None,
         }
     }
@@ -119,6 +140,7 @@ impl Tpm {
         Self {
             configuration,
             described: format!("in a TPM 2.0: {}", name_of(device)),
+            in_tpm: true,
             daemon: None,
         }
     }
@@ -152,11 +174,11 @@ impl Tpm {
 
 /// On loopback only, with a state of its own; it goes with this process.
 fn spawn(place: &Place, state: &str, port: u16) -> Result<Child, DevError> {
-    let listen = |port: u16| format!("type=tcp,port={port},bindaddr=127.0.0.1,disconnect");
+    let listen = |port: u16| format!("type=tcp,port={port},bindaddr=127.0.0.1");
     process::attached(&place.program("keyward-dev"), "swtpm")
         .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
         .args(["--tpmstate", &format!("dir={state}")])
-        .args(["--server", &listen(port)])
+        .args(["--server", &format!("{},disconnect", listen(port))])
         .args(["--ctrl", &listen(port + 1)])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -223,7 +245,7 @@ fn name_of(device: &Device) -> String {
     let mut name = parts
         .into_iter()
         .flatten()
-        .cloned()
+        .flat_map(|part| part.split_whitespace())
         .collect::<Vec<_>>()
         .join(" ");
     if name.is_empty() {

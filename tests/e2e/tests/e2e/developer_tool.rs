@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use keyward_e2e::private_session::Desktop;
 use keyward_e2e::programs::node_folder;
 use keyward_e2e::{ALICE, BOB, SOON, on_both_tenants};
-use keyward_testkit::{Login, Process, http};
+use keyward_testkit::{Login, Process, SoftwareTpm, http};
 use serde_json::{Value, json};
 
 /// `keyward-dev` in a login with nothing: no bus, no keyring, no display.
@@ -25,23 +25,52 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-#[test]
-fn the_demo_tells_the_whole_story_without_bus_display_or_keyring() {
-    let (_login, mut demo) = bare(&["demo"]);
+/// Tells the story of the demo with these options; nothing of it may be missing.
+fn demo(options: &[&str], parts: &[&str]) {
+    let (_login, mut demo) = bare(&[&["demo"], options].concat());
     let status = demo.wait(SOON * 2);
     assert!(status.success(), "{}", demo.output());
     let told = demo.stdout();
     for part in [
-        "the API knows alice@dev.test (DPoP",
-        "the API knows alice@dev.test (PoP",
-        "alice@dev.test  refresh token sender-constrained:dpop, key in software",
-        "opened on another device: refused",
-        "and alice@dev.test is still signed in",
-    ] {
+        &[
+            "the API knows alice@dev.test (DPoP",
+            "the API knows alice@dev.test (PoP",
+            "opened on another device: refused",
+            "and alice@dev.test is still signed in",
+        ],
+        parts,
+    ]
+    .concat()
+    {
         assert!(told.contains(part), "not told: {part}\n{told}");
     }
     assert_eq!(told.matches(": refused").count(), 8, "{told}");
     assert!(told.ends_with("\nEverything held\n"), "{told}");
+}
+
+#[test]
+fn the_demo_tells_the_whole_story_without_bus_display_or_keyring() {
+    let software = "alice@dev.test  refresh token sender-constrained:dpop, key in software";
+    demo(&["--tpm", "off"], &["keys       in files", software]);
+}
+
+#[test]
+fn the_demo_with_a_software_tpm_says_so_and_another_tpm_opens_nothing() {
+    let parts = [
+        "keys       in a TPM 2.0: ",
+        "a simulator",
+        "alice@dev.test  refresh token sender-constrained:dpop, key in tpm",
+        "key lost",
+    ];
+    demo(&["--tpm", "swtpm"], &parts);
+}
+
+#[test]
+fn the_demo_says_which_tpm_it_uses_or_why_none() {
+    let tpm = SoftwareTpm::start();
+    demo(&["--tpm", &tpm.tcti()], &["keys       in a TPM 2.0: "]);
+    // What this machine has shows only here: one that can be reached, or a reason.
+    demo(&["--tpm", "auto"], &["keys       in "]);
 }
 
 #[test]
