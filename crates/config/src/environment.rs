@@ -180,12 +180,12 @@ impl Environment {
     }
 
     /// What a broker has to be able to read to see its configuration change: the folders of its
-    /// files, because editors put a new file in the old one's place. A file `$KEYWARD_CONFIG` names
-    /// stands for itself where its folder holds other things as well.
+    /// files, because editors put a new file in the old one's place. A file stands for itself where
+    /// its folder holds other things as well.
     pub fn configuration_places(&self) -> Vec<PathBuf> {
         let files = self.config_files().into_iter();
-        let place = |(source, file): (FileSource, PathBuf)| match file.parent() {
-            Some(folder) if source != FileSource::Named || self.is_own(folder) => folder.to_owned(),
+        let place = |(_, file): (FileSource, PathBuf)| match file.parent() {
+            Some(folder) if self.is_own(folder) => folder.to_owned(),
             _ => file,
         };
         files.map(place).collect()
