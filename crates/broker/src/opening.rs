@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keyward_broker_ipc::secret_service::SecretStore;
+use keyward_client::binding::KeyProtection;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
 use keyward_client::ports::{Change, Clock, Ports, Record, RecordStore, StoreError};
 use keyward_client::{Engine, Settings};
@@ -232,6 +233,10 @@ impl RecordStore for Kept {
 
     async fn end_epoch(&self) -> Result<(), StoreError> {
         self.vault.end_epoch().await
+    }
+
+    async fn give_up_lost(&self, protection: KeyProtection) -> Result<bool, StoreError> {
+        self.vault.give_up_lost(protection).await
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError> {

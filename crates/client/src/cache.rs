@@ -167,6 +167,23 @@ impl Cache {
         grants.flat_map(Grant::keys).any(|used| used == key)
     }
 
+    /// Everything of accounts with tokens of this protection, and with none.
+    pub fn protected_by(&self, protection: KeyProtection) -> Vec<Entity> {
+        let mut entities = Vec::new();
+        for Entry { account, grants } in self.accounts.values() {
+            let protected: Vec<_> = grants
+                .values()
+                .filter(|grant| grant.is_protected_by(protection))
+                .collect();
+            if protected.is_empty() && !grants.values().all(Grant::is_spent) {
+                continue;
+            }
+            entities.push(Entity::Account(Arc::clone(account)));
+            entities.extend(protected.into_iter().flat_map(Grant::entities));
+        }
+        entities
+    }
+
     /// Whether there is something with this key.
     pub fn holds(&self, key: &RecordKey) -> bool {
         if key.kind == RecordKind::Environment {

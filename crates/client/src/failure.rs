@@ -32,7 +32,12 @@ impl From<TransportError> for AcquireTokenError {
 
 impl From<StoreError> for AcquireTokenError {
     fn from(error: StoreError) -> Self {
-        Self::new(ErrorKind::Storage, error.to_string())
+        let kind = match error {
+            StoreError::KeyLost { .. } => ErrorKind::InteractionRequired,
+            StoreError::KeyUnavailable { .. } => ErrorKind::KeyUnavailable,
+            _ => ErrorKind::Storage,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -178,7 +178,7 @@ impl Shared {
             result => return result,
         };
         if let Some(key) = &token.key {
-            self.forget_key(&token.grant, key, asked.authority.kind)
+            self.forget_lost_key(&token.grant, key, asked.authority.kind)
                 .await?;
         }
         let kind = match asked.authority.kind {

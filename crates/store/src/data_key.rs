@@ -37,6 +37,11 @@ pub(crate) enum State {
 }
 
 impl DataKey {
+    /// How it is wrapped; 0 is no way that is known.
+    fn form(&self) -> u8 {
+        self.wrapped.first().copied().unwrap_or_default()
+    }
+
     pub(crate) fn seal(&self) -> Option<&Seal> {
         match &self.state {
             State::Open { seal, .. } => Some(seal),
@@ -140,25 +145,12 @@ impl DataKeys {
             return Ok(State::Unavailable(why));
         };
         let damaged = || State::Unavailable(DAMAGED.to_owned());
-        let Some((form, wrapped)) = key.wrapped.split_first() else {
-            return Ok(damaged());
-        };
-        let context = match *form {
-            TAKEN_OVER => [CONTEXT_1, &self.vault_id].concat(),
-            MADE => self.context(key.id, key.protection),
-            _ => return Ok(damaged()),
-        };
-        let secrets = match provider.wrap.unwrap(wrapped, &context) {
-            Ok(bytes) if *form == TAKEN_OVER => Secrets::of_format_1(&bytes),
-            Ok(bytes) => Secrets::from_bytes(&bytes),
-            Err(WrapError::Lost(why)) => return Ok(State::Lost(why)),
-            Err(WrapError::Unavailable(why)) => return Ok(State::Unavailable(why)),
-        };
-        let Some(secrets) = secrets else {
-            return Ok(damaged());
+        let secrets = match self.unwrapped(provider, key) {
+            Ok(secrets) => secrets,
+            Err(state) => return Ok(state),
         };
         let seal = Seal::new(secrets, key.protection, self.vault_id).map_err(|_| refused())?;
-        let epoch = match (&key.sealed_epoch, *form) {
+        let epoch = match (&key.sealed_epoch, key.form()) {
             (Some(sealed), MADE) => seal.open_epoch(key.id, sealed),
             (None, TAKEN_OVER) => Some(Epoch::Uncounted),
             _ => None,
@@ -174,6 +166,49 @@ impl DataKeys {
             Err(Stale::Unknown(why)) => Ok(State::Unavailable(why)),
             Err(Stale::RolledBack(why)) => Err(StoreError::RolledBack(why)),
         }
+    }
+
+    /// What a data key is made of, or why that cannot be had.
+    fn unwrapped(&self, provider: &KeyProvider, key: &DataKey) -> Result<Secrets, State> {
+        let context = match key.form() {
+            TAKEN_OVER => [CONTEXT_1, &self.vault_id].concat(),
+            MADE => self.context(key.id, key.protection),
+            _ => return Err(State::Unavailable(DAMAGED.to_owned())),
+        };
+        let wrapped = key.wrapped.get(1..).unwrap_or_default();
+        let bytes = provider
+            .wrap
+            .unwrap(wrapped, &context)
+            .map_err(|error| match error {
+                WrapError::Lost(why) => State::Lost(why),
+                WrapError::Unavailable(why) => State::Unavailable(why),
+            })?;
+        let secrets = match key.form() {
+            TAKEN_OVER => Secrets::of_format_1(&bytes),
+            _ => Secrets::from_bytes(&bytes),
+        };
+        secrets.ok_or_else(|| State::Unavailable(DAMAGED.to_owned()))
+    }
+
+    /// Gives up the open data keys with this protection that would not open again, because their
+    /// device lost what wraps them meanwhile. Whether there are any.
+    pub(crate) fn give_up_lost(&mut self, protection: KeyProtection) -> bool {
+        let lost = |key: &DataKey| {
+            let provider = self.provider(protection)?;
+            key.seal().filter(|_| key.protection == protection)?;
+            match self.unwrapped(provider, key) {
+                Err(state @ State::Lost(_)) => Some((key.id, state)),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        let lost: Vec<_> = self.keys.iter().filter_map(lost).collect();
+        let any = !lost.is_empty();
+        for (id, state) in lost {
+            if let Some(key) = self.keys.iter_mut().find(|key| key.id == id) {
+                key.state = state;
+            }
+        }
+        any
     }
 
     /// A record has one place whatever seals it; that takes one name key.

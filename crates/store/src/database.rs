@@ -250,6 +250,11 @@ impl Database {
         ended
     }
 
+    /// Gives up data keys that would not open again. Whether there are any.
+    pub(crate) fn give_up_lost(&mut self, protection: KeyProtection) -> bool {
+        self.data_keys.give_up_lost(protection)
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.place.database()
     }

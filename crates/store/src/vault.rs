@@ -4,6 +4,7 @@ use std::fmt;
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use keyward_client::binding::KeyProtection;
 use keyward_client::manage::{VaultRepair, VaultReport};
 use keyward_client::ports::{Change, Record, RecordKey, RecordStore, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -114,6 +115,11 @@ impl RecordStore for Vault {
 
     async fn end_epoch(&self) -> Result<(), StoreError> {
         self.ask(Job::EndEpoch).await?
+    }
+
+    async fn give_up_lost(&self, protection: KeyProtection) -> Result<bool, StoreError> {
+        self.ask(|answer| Job::GiveUpLost(protection, answer))
+            .await?
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use keyward_client::binding::KeyProtection;
 use keyward_client::manage::{VaultRepair, VaultReport};
 use keyward_client::ports::{Change, Record, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,7 @@ pub(crate) enum Job {
     Load(mpsc::Sender<Batch>),
     Apply(Vec<Change>, oneshot::Sender<Result<(), StoreError>>),
     EndEpoch(oneshot::Sender<Result<(), StoreError>>),
+    GiveUpLost(KeyProtection, oneshot::Sender<Result<bool, StoreError>>),
     Check(oneshot::Sender<Result<VaultReport, StoreError>>),
     Repair {
         dry_run: bool,
@@ -94,6 +96,10 @@ fn work(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
             }
             Job::EndEpoch(answer) => {
                 drop(answer.send(with(shared, Database::end_epoch)));
+            }
+            Job::GiveUpLost(protection, answer) => {
+                let give_up = |database: &mut Database| Ok(database.give_up_lost(protection));
+                drop(answer.send(with(shared, give_up)));
             }
             Job::Check(answer) => drop(answer.send(with(shared, Database::check))),
             Job::Repair { dry_run, answer } => {

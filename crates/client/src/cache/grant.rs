@@ -8,6 +8,7 @@ use keyward_oauth::secret::AccessToken;
 use keyward_oauth::time::UnixTime;
 
 use super::entity::{AccessTokenEntity, IdTokenEntity, RefreshTokenEntity};
+use crate::binding::KeyProtection;
 use crate::ports::{KeyRef, RecordKey, RecordKind};
 use crate::result::TokenType;
 
@@ -96,6 +97,13 @@ impl Grant {
     /// Whether nothing is left in it that gives a token.
     pub fn is_spent(&self) -> bool {
         self.refresh_tokens.is_empty() && self.access_tokens.is_empty()
+    }
+
+    /// Whether any of its tokens is protected so.
+    pub(super) fn is_protected_by(&self, protection: KeyProtection) -> bool {
+        let refresh = self.refresh_tokens.iter().map(|token| token.key_protection);
+        let access = self.access_tokens.iter().map(|token| token.key_protection);
+        refresh.chain(access).any(|its| its == protection)
     }
 
     /// The key of a DPoP token that was issued to this grant and has not ended.

@@ -158,7 +158,7 @@ impl Cache {
 }
 
 impl Grant {
-    fn entities(&self) -> impl Iterator<Item = Entity> {
+    pub(super) fn entities(&self) -> impl Iterator<Item = Entity> {
         let refresh = self
             .refresh_tokens
             .iter()

@@ -37,6 +37,17 @@ pub trait RecordStore: Send + Sync {
     ///
     /// When earlier copies may still pass. No record is touched either way.
     async fn end_epoch(&self) -> Result<(), StoreError>;
+
+    /// Finds out whether the device with this protection could still open what it sealed. If not,
+    /// ever, then nothing more is sealed so that only it could. Whether it could not.
+    ///
+    /// # Errors
+    ///
+    /// When that could not be found out.
+    async fn give_up_lost(&self, protection: KeyProtection) -> Result<bool, StoreError> {
+        let _ = protection;
+        Ok(false)
+    }
 }
 
 /// What a record is about. All of it is bound to the sealed value as associated data, so that no

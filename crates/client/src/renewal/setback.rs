@@ -81,7 +81,7 @@ impl Shared {
         let asked = &silent.asked;
         if let Some(key) = &token.key
             && let Err(error) = self
-                .forget_key(&silent.grant, key, asked.authority.kind)
+                .forget_lost_key(&silent.grant, key, asked.authority.kind)
                 .await
         {
             return Setback::Failed(error);
@@ -107,6 +107,19 @@ impl Shared {
         let (grant, key) = (grant.clone(), key.clone());
         let plan = move |cache: &Cache| Some(cache.without_key(&grant, &key, kind));
         self.vault.commit(Unwritten::Forget, plan).await.map(drop)
+    }
+
+    /// The same for a key that is lost, with which its device may have lost more.
+    pub(crate) async fn forget_lost_key(
+        self: &Arc<Self>,
+        grant: &GrantKey,
+        key: &KeyRef,
+        kind: AuthorityKind,
+    ) -> Result<(), AcquireTokenError> {
+        self.forget_key(grant, key, kind).await?;
+        let protection = self.ports.keys.protection_of(key);
+        self.vault.seal_anew(protection).await;
+        Ok(())
     }
 
     /// Holds back requests that would only meet the same error again.

@@ -2,13 +2,14 @@
 //! away: who asks for an account that is not found is told, and what may come back is looked for
 //! again.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use keyward_oauth::time::UnixTime;
 
-use super::{Contents, Vault};
-use crate::cache::Edit;
+use super::{Contents, Unwritten, Vault};
+use crate::binding::KeyProtection;
+use crate::cache::{Cache, Edit};
 use crate::error::{AcquireTokenError, ErrorKind};
 use crate::ports::StoreError;
 
@@ -48,6 +49,25 @@ impl Sealed {
 }
 
 impl Vault {
+    /// A device has lost a key. What it sealed is sealed anew, unless it can still open that: a
+    /// sign-in must not be lost once more at the next start.
+    pub(crate) async fn seal_anew(self: &Arc<Self>, protection: KeyProtection) {
+        let sealed_anew = match self.ports.records.give_up_lost(protection).await {
+            Ok(false) => return,
+            Ok(true) => {
+                let plan = move |cache: &Cache| {
+                    let entities = cache.protected_by(protection);
+                    Some(entities.into_iter().map(Edit::Put).collect())
+                };
+                self.commit(Unwritten::Forget, plan).await.map(drop)
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = sealed_anew {
+            tracing::warn!(%error, "what a lost key sealed could not be sealed anew");
+        }
+    }
+
     /// Why somebody may not be found who is signed in. `None`: who is not found is not here.
     pub(crate) fn unfindable(&self) -> Option<AcquireTokenError> {
         let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
