@@ -52,7 +52,7 @@ impl TpmKeyStore {
         deadline: Duration,
     ) -> Result<Self, KeyStoreError> {
         let tcti = Tcti::parse(tcti)?;
-        let worker = Arc::new(Worker::new(tcti, deadline));
+        let worker = Worker::shared(tcti, deadline);
         Ok(Self {
             keys: Keys::open(folder, Arc::clone(&worker))?,
             counters: Counters(worker),

@@ -4,7 +4,7 @@
 //! not. They put a request into a bounded queue and wait for the answer until their deadline.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,9 @@ pub(super) enum Again {
     /// They count.
     Never,
 }
+
+/// The workers stores share.
+static SHARED: Mutex<Vec<Weak<Worker>>> = Mutex::new(Vec::new());
 
 /// The thread and the way to it.
 pub(super) struct Worker {
@@ -108,6 +111,22 @@ impl<T, F> Call<T, F> {
 }
 
 impl Worker {
+    /// The worker of this process for this TPM, one for all stores that use it: commands of two
+    /// connections would only wait for each other in the TPM.
+    pub(super) fn shared(tcti: Tcti, deadline: Duration) -> Arc<Self> {
+        let mut workers = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|worker| worker.strong_count() > 0);
+        let known = workers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|worker| worker.tcti.text() == tcti.text() && worker.deadline == deadline);
+        known.unwrap_or_else(|| {
+            let worker = Arc::new(Self::new(tcti, deadline));
+            workers.push(Arc::downgrade(&worker));
+            worker
+        })
+    }
+
     /// A worker that connects when it is first asked.
     pub(super) fn new(tcti: Tcti, deadline: Duration) -> Self {
         Self {
