@@ -1,5 +1,5 @@
-//! The system form: every local user served from a vault, keys, configuration of engine and memory
-//! of their own, so that nothing of one user is within another's reach.
+//! The system form: every local user served from a vault, keys, an engine and a policy memory of
+//! their own, so that nothing of one user is within another's reach.
 //!
 //! A user's holdings are opened when the user first asks for something, and closed again when the
 //! user has not asked for a while.
@@ -184,6 +184,17 @@ fn is_empty(slot: &Slot) -> bool {
 impl BrokerService for Users {
     fn serves(&self, _uid: u32) -> bool {
         true
+    }
+
+    fn refused(&self, caller: &Caller, operation: &'static str, error: &AcquireTokenError) {
+        let slot = self.slot(caller.uid);
+        // Who has too many requests under way has a part that is open; one that is locked is being
+        // opened.
+        if let Ok(slot) = slot.try_lock()
+            && let Some(opened) = &*slot
+        {
+            opened.service.refused(caller, operation, error);
+        }
     }
 
     async fn acquire_token_silent(

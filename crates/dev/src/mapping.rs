@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use keyward_broker::Options;
-use keyward_config::{AuthorityEntry, AuthorityKind, Permit};
+use keyward_config::{AuthorityEntry, AuthorityKind, Form, Permit};
 use serde_json::{Value, json};
 
 /// The variable between `keyward-dev session` and the keywardd it starts.
@@ -63,10 +63,11 @@ pub fn broker_options(arguments: Vec<OsString>) -> Options {
     let mut options = Options::from_command_line(arguments);
     let mappings = std::env::var(VARIABLE).map_or_else(|_| Vec::new(), |text| from_variable(&text));
     let entries = mappings.into_iter().map(Mapping::into_entry).collect();
-    options.environment = options
-        .environment
-        .with_system_file(None)
-        .with_authorities("keyward-dev", entries);
+    // In the system form the file is the one it was given.
+    if options.environment.form() == Form::Session {
+        options.environment = options.environment.with_system_file(None);
+    }
+    options.environment = options.environment.with_authorities("keyward-dev", entries);
     options.permit = Permit::WellKnownHosts;
     options
 }

@@ -298,8 +298,13 @@ impl Machine {
     pub fn state(&self) -> PathBuf {
         match self.form {
             Form::Session => self.login.path("state/keyward"),
-            Form::System => self.state.path().join("users").join(user().to_string()),
+            Form::System => self.state_of(user()),
         }
+    }
+
+    /// The folder of whichever user's vault and keys in the system form.
+    pub fn state_of(&self, uid: u32) -> PathBuf {
+        self.state.path().join("users").join(uid.to_string())
     }
 
     /// The process of the broker.

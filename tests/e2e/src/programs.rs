@@ -19,10 +19,13 @@ const BUILD: &str = "`cargo build --package keyward-dev --package keyward-broker
 pub fn binary() -> PathBuf {
     let chosen = env::var_os("KEYWARD_E2E_BINARY").map(PathBuf::from);
     existing(chosen.unwrap_or_else(|| {
-        let test = env::current_exe().expect("a test knows its own file");
-        let folder = test.parent().and_then(|deps| deps.parent());
-        folder
-            .expect("tests run from target/PROFILE/deps")
+        let this = env::current_exe().expect("a program knows its own file");
+        // Tests run from target/PROFILE/deps, programs from target/PROFILE.
+        let folders = this.ancestors().skip(1);
+        let mut profile = folders.skip_while(|folder| folder.ends_with("deps"));
+        profile
+            .next()
+            .expect("it is in a folder")
             .join("keyward-dev")
     }))
 }

@@ -1,10 +1,12 @@
 //! What can be changed around programs the user starts: variables, files of the user's, `$PATH`.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use keyward_testkit::process::{Signal, listener, runs, signal};
 use keyward_testkit::wait;
@@ -13,6 +15,9 @@ use serde_json::json;
 use super::{Attempt, Bag, Target, bus};
 use crate::SOON;
 use crate::typed::Typed;
+
+/// How long more is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn all(target: &Target) -> Vec<Attempt> {
     vec![
@@ -31,6 +36,11 @@ pub(super) fn all(target: &Target) -> Vec<Attempt> {
                 let library = library(target)?;
                 run(target, bag, &[("LD_PRELOAD", library)])
             },
+        ),
+        Attempt::of(
+            "environment",
+            "stand in the broker's place in $KEYWARD_SOCKET",
+            |bag| stand_in(target, bag),
         ),
         Attempt::of(
             "environment",
@@ -92,6 +102,39 @@ fn run(target: &Target, bag: &mut Bag, variables: &[(&str, PathBuf)]) -> io::Res
         bag.keep(output.stderr);
     }
     Ok(said.join(", "))
+}
+
+/// A broker of the thief's, for a program whose environment he chooses: what is it told?
+fn stand_in(target: &Target, bag: &mut Bag) -> io::Result<String> {
+    let folder = target.den.join("stand-in");
+    fs::create_dir(&folder)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+    let socket = folder.join("broker.sock");
+    let listener = UnixListener::bind(&socket)?;
+    let mut asking = Command::new(target.programs.join("keyward"))
+        .args(["token", "--client-id", &target.denied, "--authority"])
+        .arg(&target.authority)
+        .env("KEYWARD_SOCKET", &socket)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (mut stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut told = vec![0; 65536];
+    let mut length = 0;
+    while let Ok(read @ 1..) = stream.read(&mut told) {
+        length += read;
+        bag.keep(&told[..read]);
+        // The handshake is the same for every broker.
+        if told.starts_with(b"\0AUTH") {
+            stream.write_all(b"OK 0123456789abcdef0123456789abcdef\r\n")?;
+        }
+    }
+    drop(stream);
+    let _ = asking.kill();
+    let _ = asking.wait();
+    Ok(format!("{length} bytes were said to it"))
 }
 
 /// A library that writes down what the program it is loaded into has in its memory. Needs a C

@@ -99,7 +99,10 @@ fn in_security_md(row: &str) -> BTreeSet<Loot> {
         Loot::RefreshToken,
         Loot::PrivateKey,
     ];
-    all.into_iter()
-        .filter(|loot| line.contains(loot.as_str()))
-        .collect()
+    let cell = line.split('|').nth(2).unwrap_or_default();
+    let said: Vec<&str> = cell.split(',').map(str::trim).collect();
+    let known = all.into_iter().filter(|loot| said.contains(&loot.as_str()));
+    let known: BTreeSet<Loot> = known.collect();
+    assert_eq!(known.len(), said.len(), "{line}");
+    known
 }

@@ -1,9 +1,11 @@
 //! `keywardd --system`: one broker, under a uid of its own, for every user of the machine.
 
 use std::fs;
+use std::path::Path;
 
+use keyward_e2e::face::token_request;
 use keyward_e2e::machine::{BROKER, Form, Keys, Machine};
-use keyward_e2e::{ALICE, BOB, CLIENT, OTHER_CLIENT, SOON};
+use keyward_e2e::{ALICE, BOB, CLIENT, OTHER_CLIENT, SOON, Tenant};
 use keyward_testkit::process::{Signal, signal};
 use keyward_testkit::{Process, root, wait};
 use serde_json::{Value, json};
@@ -121,6 +123,92 @@ fn nothing_of_one_user_is_within_another_users_reach() {
     assert!(accounts.stdout.contains("@dev.test"), "{accounts:?}");
     let own = machine.keyward(CLIENT, &["status", "--json"]).ok().json();
     assert_eq!(own["accounts"].as_array().unwrap().len(), 1, "{own}");
+}
+
+#[test]
+fn the_users_of_one_tpm_do_not_wait_for_each_others_connections() {
+    if !root::tests("that the users of the system form share a TPM") {
+        return;
+    }
+    let mut machine = Machine::start(Form::System, Keys::Tpm);
+    machine.allow_everything();
+    let guest = machine.guest();
+    machine.keyward(CLIENT, &LOGIN).ok();
+    machine
+        .keyward_of_guest(&guest, CLIENT, &["login", "--login-hint", BOB])
+        .ok();
+    for _ in 0..2 {
+        let renew = ["token", "--force-refresh"];
+        machine.keyward(CLIENT, &renew).ok();
+        machine.keyward_of_guest(&guest, CLIENT, &renew).ok();
+    }
+    let status = machine
+        .keyward_of_guest(&guest, CLIENT, &["status", "--json"])
+        .ok()
+        .json();
+    assert_eq!(status["accounts"].as_array().unwrap().len(), 1, "{status}");
+    assert_eq!(status["accounts"][0]["key_protection"], "tpm", "{status}");
+    // The folders of the keys are apart.
+    let keys = |uid: u32| files(&machine.state_of(uid), "key");
+    let (own, others) = (
+        keys(keyward_e2e::machine::USER),
+        keys(keyward_e2e::machine::OTHER_USER),
+    );
+    assert!(own >= 1 && others >= 1, "{own} and {others}");
+}
+
+/// How many files with this extension there are below a folder.
+fn files(folder: &Path, extension: &str) -> usize {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| {
+            if path.is_dir() {
+                files(&path, extension)
+            } else {
+                usize::from(path.extension().is_some_and(|found| found == extension))
+            }
+        })
+        .sum()
+}
+
+#[test]
+fn microsofts_interface_works_unchanged_in_front_of_it() {
+    if !root::tests("that keyward-session finds the system form") {
+        return;
+    }
+    let machine = machine();
+    machine.keyward(CLIENT, &LOGIN).ok();
+    let ask = |method: &str, request: &Value| -> String {
+        let mut command = machine.command_of(
+            keyward_e2e::machine::USER,
+            &machine.login,
+            "dbus-send".into(),
+        );
+        command
+            .args(["--session", "--print-reply", "--reply-timeout=60000"])
+            .args([
+                "--dest=com.microsoft.identity.broker1",
+                "/com/microsoft/identity/broker1",
+            ])
+            .arg(format!("com.microsoft.identity.Broker1.{method}"))
+            .args(["string:0.0", "string:3f6f2c1a-3d0e-4d4f-9b0f-7a8b9c0d1e2f"])
+            .arg(format!("string:{request}"));
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let who = json!({"clientId": CLIENT, "redirectUri": "http://localhost"});
+    let accounts = ask("getAccounts", &who);
+    assert!(accounts.contains(ALICE), "{accounts}");
+    let json = &accounts[accounts.find('{').unwrap()..=accounts.rfind('}').unwrap()];
+    let accounts: Value = serde_json::from_str(json).unwrap();
+    let authority = machine.authority.issuer(Tenant::Oidc);
+    let asked = token_request(CLIENT, &authority, &accounts["accounts"][0], 1);
+    let answer = ask("acquireTokenSilently", &asked);
+    assert!(answer.contains("accessToken"), "{answer}");
+    // It has started no broker of the user's own.
+    assert!(!machine.login.path("run/keyward/broker.sock").exists());
 }
 
 #[test]
