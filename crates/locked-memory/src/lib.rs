@@ -39,13 +39,10 @@ pub struct Locked<T: Zeroize> {
 #[repr(align(4096))]
 struct Page<T>(T);
 
-impl<const N: usize> Locked<[u8; N]>
-where
-    [u8; N]: Default,
-{
+impl<const N: usize> Locked<[u8; N]> {
     /// A copy of a secret. The original is the caller's to wipe.
     pub fn copy_of(secret: &[u8; N]) -> Self {
-        let mut locked = Self::default();
+        let mut locked = Self::around([0; N]);
         locked.copy_from_slice(secret);
         locked
     }
@@ -53,7 +50,14 @@ where
 
 impl<T: Zeroize + Default> Default for Locked<T> {
     fn default() -> Self {
-        let page = Box::new(Page(T::default()));
+        Self::around(T::default())
+    }
+}
+
+impl<T: Zeroize> Locked<T> {
+    /// Locks the pages of a value that is no secret yet.
+    fn around(empty: T) -> Self {
+        let page = Box::new(Page(empty));
         let lock = region::lock(&raw const *page, size_of::<Page<T>>());
         if let Err(error) = &lock {
             let _ = REFUSED.set(error.to_string());
@@ -63,9 +67,7 @@ impl<T: Zeroize + Default> Default for Locked<T> {
             page,
         }
     }
-}
 
-impl<T: Zeroize> Locked<T> {
     /// Whether its pages stay out of swap.
     pub fn is_locked(&self) -> bool {
         self.lock.is_some()
