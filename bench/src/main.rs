@@ -33,9 +33,15 @@ enum Bench {
     /// Silent hits through the broker: socket, both bus names, many callers, a stalled authority;
     /// start-up and memory.
     Broker(broker::Arguments),
-    /// Signing by a TPM through the key store, beside the same commands without it.
+    /// Signing by a TPM through the key store, beside the same commands without it; silent hits
+    /// while it stalls.
     #[cfg(feature = "tpm")]
     Tpm(tpm::Arguments),
+    /// Writing and reading records, beside bare SQLite; memory.
+    Vault(vault::Arguments),
+    /// Prints what reading a whole vault costs this process in memory, in KiB.
+    #[command(hide = true)]
+    VaultMemory(vault::MemoryArguments),
 }
 
 fn main() -> ExitCode {
@@ -43,7 +49,14 @@ fn main() -> ExitCode {
     let report = match &arguments.bench {
         Bench::Broker(arguments) => run(broker::run(arguments)),
         #[cfg(feature = "tpm")]
-        Bench::Tpm(arguments) => tpm::run(arguments),
+        Bench::Tpm(arguments) => run(tpm::run(arguments)),
+        Bench::Vault(arguments) => run(vault::run(arguments)),
+        Bench::VaultMemory(arguments) => {
+            return match run(vault::memory(arguments)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&*error),
+            };
+        }
     };
     match report {
         Ok(report) if arguments.json => match report.json() {

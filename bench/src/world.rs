@@ -56,10 +56,16 @@ pub struct World {
 impl World {
     /// Starts everything and signs both users in.
     pub async fn create() -> Result<Self, Failure> {
+        Self::create_with("").await
+    }
+
+    /// The same, with more lines of configuration.
+    pub async fn create_with(configuration: &str) -> Result<Self, Failure> {
         let folder = programs_folder()?;
         let place = Place::with_programs(|name| folder.join(name))?;
         let (authority, lives) = authority_on_a_thread().await?;
-        place.write_config(&authority_section(&authority))?;
+        let authorities = authority_section(&authority);
+        place.write_config(&format!("{configuration}{authorities}"))?;
         let bus = Bus::private(&place).await?;
         let mut environment = broker_environment(&place);
         environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.address().into()));

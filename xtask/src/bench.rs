@@ -6,23 +6,22 @@ use crate::steps::{Outcome, cargo, must};
 /// Builds what is measured, then runs `keyward-bench` with these arguments. Cargo reports on
 /// stderr, so with `--json` stdout carries the result alone.
 pub fn run(arguments: &[String]) -> Outcome {
-    // It measures a library, which needs libtss2-dev; the others measure programs, which do not.
-    let tpm = arguments.iter().any(|argument| argument == "tpm");
-    if !tpm {
-        must(&mut cargo(&[
-            "build",
-            "--release",
-            "--package=keyward-broker",
-            "--package=keyward-session",
-            "--package=keyward-dev",
-        ]))?;
-    }
+    let mut build = cargo(&[
+        "build",
+        "--release",
+        "--package=keyward-broker",
+        "--package=keyward-session",
+        "--package=keyward-dev",
+    ]);
     let mut run = cargo(&["run", "--quiet", "--release", "--package", "keyward-bench"]);
-    if tpm {
+    // Only this one needs libtss2-dev.
+    if arguments.iter().any(|argument| argument == "tpm") {
+        build.args(["--features", "keyward-broker/tpm,keyward-dev/tpm"]);
         run.args(["--features", "tpm"]);
         // The library under it reports on stderr what is tried again here.
         run.env("TSS2_LOG", "all+NONE");
     }
+    must(&mut build)?;
     run.args(["--bin", "keyward-bench", "--"]).args(arguments);
     must(&mut run)
 }
