@@ -37,11 +37,6 @@ enum Bench {
     /// while it stalls.
     #[cfg(feature = "tpm")]
     Tpm(tpm::Arguments),
-    /// Writing and reading records, beside bare SQLite; memory.
-    Vault(vault::Arguments),
-    /// Prints what reading a whole vault costs this process in memory, in KiB.
-    #[command(hide = true)]
-    VaultMemory(vault::MemoryArguments),
 }
 
 fn main() -> ExitCode {
@@ -50,13 +45,6 @@ fn main() -> ExitCode {
         Bench::Broker(arguments) => run(broker::run(arguments)),
         #[cfg(feature = "tpm")]
         Bench::Tpm(arguments) => run(tpm::run(arguments)),
-        Bench::Vault(arguments) => run(vault::run(arguments)),
-        Bench::VaultMemory(arguments) => {
-            return match run(vault::memory(arguments)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&*error),
-            };
-        }
     };
     match report {
         Ok(report) if arguments.json => match report.json() {
