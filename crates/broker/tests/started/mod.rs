@@ -81,9 +81,13 @@ pub fn hear(supervisor: &UnixDatagram) -> String {
 }
 
 impl Running {
-    pub fn end_by(mut self, signal: Signal) -> ExitStatus {
+    pub fn send(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    pub fn end_by(mut self, signal: Signal) -> ExitStatus {
+        self.send(signal);
         self.process.wait().unwrap()
     }
 
