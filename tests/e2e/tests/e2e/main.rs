@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod activation;
+mod audit;
 mod command_line;
 mod crash;
 mod developer_session;
