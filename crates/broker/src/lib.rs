@@ -21,6 +21,7 @@ mod manage;
 mod opened;
 mod opening;
 mod outcome;
+mod pin;
 mod policy;
 mod process;
 mod providers;

@@ -22,6 +22,7 @@ use crate::decision::{Decided, Decision, DecisionError};
 use crate::device_keys::DeviceKeys;
 use crate::engine_ports::{KernelRandom, SystemClock};
 use crate::holdings::Held;
+use crate::pin::Pins;
 use crate::policy::Policy;
 use crate::providers::Providers;
 use crate::requirements::{self, Requirements};
@@ -79,7 +80,10 @@ pub(crate) async fn open(
     let ports = Ports {
         http: Arc::new(keyward_http::Client::new()),
         records: Arc::clone(&kept) as Arc<dyn RecordStore>,
-        keys: Arc::new(DeviceKeys::new(Arc::clone(&providers))),
+        keys: Arc::new(DeviceKeys::new(
+            Arc::clone(&providers),
+            Pins::new(&config.tpm),
+        )),
         clock: Arc::new(SystemClock),
         random: Arc::new(KernelRandom),
     };

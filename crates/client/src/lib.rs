@@ -28,6 +28,7 @@ mod grant_proof;
 mod identity;
 mod interactive;
 mod nonces;
+mod pin;
 mod proof;
 mod rebind;
 mod renewal;

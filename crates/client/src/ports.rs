@@ -18,7 +18,7 @@ use crate::result::AuthenticationResult;
 mod keys;
 mod records;
 
-pub use keys::{BindingKey, BindingKeys, KeyError, KeyRef};
+pub use keys::{BindingKey, BindingKeys, KeyError, KeyRef, PinRefused, PinWanted};
 pub use records::{Change, Record, RecordKey, RecordKind, RecordStore, StoreError};
 
 /// Everything the engine reaches the outside through.

@@ -180,3 +180,47 @@ async fn a_tpm_that_is_gone_at_the_start_is_every_affected_callers_answer_until_
     assert_eq!(answered.key_protection, Some(KeyProtection::Tpm));
     machine.stop().await;
 }
+
+#[tokio::test]
+async fn keys_with_a_pin_want_it_from_the_person_and_from_nobody_else() {
+    let tpm = SoftwareTpm::start();
+    let config = format!("{}pin = \"ask\"\npin_seconds = 1\n", either(&tpm));
+    let mut machine = Machine::with(&config).await;
+    let (agent, app) = alice(&machine).await;
+    let error = sign_in(&app, IN_TPM).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UserCanceled);
+    assert_eq!(agent.shown(), 0);
+    agent.types(&["4711"]);
+    sign_in(&app, IN_TPM).await.unwrap();
+    assert!(agent.wanted().iter().all(|question| question.new));
+    assert_eq!(agent.shown(), 1);
+
+    // When the PIN is forgotten, nobody is asked for it unless they are there.
+    let error = loop {
+        match renewed(&app).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::InteractionRequired, "{error}");
+    assert!(error.message().contains("PIN"), "{error}");
+    assert_eq!(agent.wanted().len(), 0);
+    assert_eq!(
+        silent(&app, CachePolicy::UseCache)
+            .await
+            .unwrap()
+            .token_source,
+        TokenSource::Cache
+    );
+
+    agent.types(&["0815", "4711"]);
+    sign_in(&app, IN_TPM).await.unwrap();
+    let wanted: Vec<_> = agent
+        .wanted()
+        .iter()
+        .map(|question| (question.new, question.wrong))
+        .collect();
+    assert_eq!(wanted, [(false, false), (false, true)]);
+    assert_eq!(agent.shown(), 1);
+    machine.stop().await;
+}

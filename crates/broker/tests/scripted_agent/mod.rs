@@ -1,11 +1,12 @@
 //! A user agent that follows a script: it fills in the authority's pages as a person would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use keyward_client::oauth::question::{Answer, ConsentQuestion, Question};
+use keyward_client::oauth::question::{Answer, ConsentQuestion, PinQuestion, Question};
+use keyward_client::oauth::secret::PinText;
 use keyward_client::oauth::transport::{
     HttpClient, HttpRequest, HttpResponse, Redirect, ShowOptions, Sitting, UserAgent,
     UserAgentError,
@@ -25,6 +26,10 @@ pub struct ScriptedAgent {
     says: Mutex<Says>,
     /// The questions that were asked.
     asked: Mutex<Vec<ConsentQuestion>>,
+    /// The PINs the person types, one after the other. Without one they give up.
+    types: Mutex<VecDeque<&'static str>>,
+    /// What was asked about PINs.
+    wanted: Mutex<Vec<PinQuestion>>,
 }
 
 /// What the person answers when asked about a program.
@@ -47,7 +52,21 @@ impl ScriptedAgent {
             shown: Arc::default(),
             says: Mutex::default(),
             asked: Mutex::default(),
+            types: Mutex::default(),
+            wanted: Mutex::default(),
         })
+    }
+
+    /// The person types these PINs when asked for one.
+    #[allow(dead_code)] // not every test has PINs
+    pub fn types(&self, pins: &[&'static str]) {
+        self.types.lock().unwrap().extend(pins);
+    }
+
+    /// Takes what was asked about PINs.
+    #[allow(dead_code)] // not every test has PINs
+    pub fn wanted(&self) -> Vec<PinQuestion> {
+        std::mem::take(&mut self.wanted.lock().unwrap())
     }
 
     /// From now on this is what the person answers to questions.
@@ -81,8 +100,15 @@ impl UserAgent for ScriptedAgent {
     }
 
     async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
-        let Question::Consent(question) = question else {
-            panic!("nobody has a PIN here: {question:?}");
+        let question = match question {
+            Question::Consent(question) => question,
+            Question::Pin(question) => {
+                self.wanted.lock().unwrap().push(question);
+                let typed = self.types.lock().unwrap().pop_front();
+                let typed = typed.ok_or(UserAgentError::Canceled)?;
+                return Ok(Answer::Pin(PinText::new(typed.to_owned())));
+            }
+            other => panic!("nobody knows an answer: {other:?}"),
         };
         self.asked.lock().unwrap().push(*question);
         let says = *self.says.lock().unwrap();

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use keyward_oauth::jose::Jwk;
+use keyward_oauth::secret::PinText;
 
 use crate::binding::KeyProtection;
 
@@ -29,8 +30,40 @@ pub trait BindingKeys: Send + Sync {
     /// [`KeyError::Lost`] when there is no such key any more; that is final.
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn BindingKey>, KeyError>;
 
+    /// Which PIN has to be asked for before keys are made or used; `None` when no key wants one, or
+    /// it is known.
+    async fn pin_wanted(&self) -> Result<Option<PinWanted>, KeyError> {
+        Ok(None)
+    }
+
+    /// Gives the keys their PIN. It is kept for a while.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be tried; a wrong one is an answer.
+    async fn unlock(&self, pin: PinText) -> Result<Result<(), PinRefused>, KeyError> {
+        let _ = pin;
+        Ok(Ok(()))
+    }
+
     /// Destroys a key; one that is gone already is no error.
     async fn delete(&self, key: &KeyRef) -> Result<(), KeyError>;
+}
+
+/// The PIN that keys want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinWanted {
+    /// Whether it is chosen now: no key has one yet.
+    pub new: bool,
+    /// The device that holds the keys.
+    pub device: Option<String>,
+}
+
+/// A PIN was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinRefused {
+    /// How many more wrong ones the device takes, where it says so.
+    pub attempts_left: Option<u32>,
 }
 
 /// A P-256 key that cannot be read, only used.

@@ -1,6 +1,6 @@
 //! The person in front of the screen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use keyward_oauth::question::{Answer, PinQuestion, Question};
+use keyward_oauth::secret::PinText;
 use keyward_oauth::transport::{Redirect, ShowOptions, Sitting, UserAgent, UserAgentError};
 
 use super::Authority;
@@ -36,6 +38,10 @@ pub struct Agent {
     pub open: AtomicUsize,
     pub most_open: AtomicUsize,
     pub unavailable: Mutex<Option<UserAgentError>>,
+    /// The PINs the person types, one after the other. Without one they give up.
+    pub types: Mutex<VecDeque<&'static str>>,
+    /// What they were asked.
+    pub asked: Mutex<Vec<PinQuestion>>,
 }
 
 impl Agent {
@@ -49,6 +55,8 @@ impl Agent {
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
             unavailable: Mutex::default(),
+            types: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -93,6 +101,16 @@ impl UserAgent for Handle {
             agent: Arc::clone(&self.0),
             redirect_uri: Url::parse("http://localhost:4711/").unwrap(),
         }))
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, UserAgentError> {
+        let Question::Pin(question) = question else {
+            return Err(UserAgentError::Unavailable("not here".to_owned()));
+        };
+        self.0.asked.lock().unwrap().push(question);
+        let typed = self.0.types.lock().unwrap().pop_front();
+        let typed = typed.ok_or(UserAgentError::Canceled)?;
+        Ok(Answer::Pin(PinText::new(typed.to_owned())))
     }
 }
 

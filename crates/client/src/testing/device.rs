@@ -9,12 +9,13 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 
 use keyward_oauth::jose::Jwk;
+use keyward_oauth::secret::PinText;
 use keyward_oauth::time::UnixTime;
 
 use crate::binding::KeyProtection;
 use crate::ports::{
-    BindingKey, BindingKeys, Change, Clock, KeyError, KeyRef, Random, Record, RecordKey,
-    RecordKind, RecordStore, StoreError,
+    BindingKey, BindingKeys, Change, Clock, KeyError, KeyRef, PinRefused, PinWanted, Random,
+    Record, RecordKey, RecordKind, RecordStore, StoreError,
 };
 
 /// A clock that stands still until it is moved.
@@ -166,6 +167,10 @@ pub struct Keys {
     pub unavailable: AtomicBool,
     /// Whether new keys are made in a TPM.
     pub in_tpm: AtomicBool,
+    /// The PIN keys want, if they do.
+    pub pin: Mutex<Option<&'static str>>,
+    /// Whether it is known.
+    pub unlocked: AtomicBool,
 }
 
 impl Keys {
@@ -212,10 +217,29 @@ impl BindingKeys for Keys {
         if self.unavailable.load(Ordering::SeqCst) {
             return Err(KeyError::Unavailable("as the test wants".to_owned()));
         }
+        if self.pin_wanted().await?.is_some() {
+            return Err(KeyError::PinRequired("as the test wants".to_owned()));
+        }
         match self.held.lock().unwrap().get(key) {
             Some(key) => Ok(Arc::clone(key) as Arc<dyn BindingKey>),
             None => Err(KeyError::Lost(format!("there is no {key}"))),
         }
+    }
+
+    async fn pin_wanted(&self) -> Result<Option<PinWanted>, KeyError> {
+        let locked = !self.unlocked.load(Ordering::SeqCst);
+        let wanted = self.pin.lock().unwrap().filter(|_| locked);
+        Ok(wanted.map(|_| PinWanted {
+            new: self.count() == 0,
+            device: None,
+        }))
+    }
+
+    async fn unlock(&self, pin: PinText) -> Result<Result<(), PinRefused>, KeyError> {
+        let right = *self.pin.lock().unwrap() == Some(pin.expose_secret());
+        self.unlocked.store(right, Ordering::SeqCst);
+        let attempts_left = Some(3);
+        Ok(right.then_some(()).ok_or(PinRefused { attempts_left }))
     }
 
     async fn delete(&self, key: &KeyRef) -> Result<(), KeyError> {
