@@ -7,7 +7,7 @@
 //! the threads they need start confined.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use keyward_broker_ipc::program::Links;
@@ -60,7 +60,8 @@ impl From<io::Error> for StartupError {
     }
 }
 
-/// The program: hardens the process, serves until SIGTERM, SIGINT or SIGHUP, and cleans up.
+/// The program: hardens the process, serves until SIGTERM or SIGINT, or until the terminal it was
+/// started from is gone, and cleans up.
 pub fn main(options: Options) -> ExitCode {
     match harden_and_run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -167,10 +168,21 @@ impl Signals {
 
     async fn stopped(self) {
         let [mut terminate, mut interrupt, mut hangup] = self.0;
+        // Of a program without a terminal, SIGHUP wants files to be opened again. The one there is,
+        // the record of outcomes, is opened anew by itself when it was taken away.
+        let has_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+        let hung_up = async {
+            while hangup.recv().await.is_some() {
+                if has_terminal {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+            () = hung_up => {}
         }
     }
 }

@@ -51,12 +51,21 @@ fn help_and_version_are_on_stdout_and_wrong_usage_is_status_2() {
 #[test]
 fn it_serves_until_it_is_told_to_stop_and_leaves_no_socket() {
     let place = Place::new();
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT] {
         let running = place.start();
         assert!(answers(&place.socket()));
         assert_eq!(running.end_by(signal).code(), Some(0), "{signal:?}");
         assert!(!place.socket().exists());
     }
+}
+
+#[test]
+fn a_hangup_that_is_of_no_terminal_ends_nothing() {
+    let place = Place::new();
+    let running = place.start();
+    running.send(Signal::HUP);
+    assert!(answers(&place.socket()));
+    assert_eq!(running.end_by(Signal::TERM).code(), Some(0));
 }
 
 #[test]
