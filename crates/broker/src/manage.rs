@@ -1,15 +1,20 @@
 //! What a person at this device asks of the broker itself, beside tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyward_client::error::AcquireTokenError;
 use keyward_client::manage::{DeviceDescription, DeviceReport, ManageAnswer, ManageRequest};
 use keyward_client::oauth::transport::UserAgent;
 use keyward_client::ports::unmanageable;
 use keyward_keystore::Device;
+use tokio::time::timeout;
 
 use crate::opening::Open;
 use crate::outcome::Outcome;
+
+/// How long a report waits for the device: that it does not answer is worth knowing soon.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Outcome for ManageAnswer {}
 
@@ -47,10 +52,21 @@ impl Open {
     async fn device(&self) -> DeviceReport {
         let mut problems = self.remarks_about_keys().await;
         let choice = self.providers.choice();
-        let device = self.providers.ask(choice, |store| store.device()).await;
-        let device = device
-            .map_err(|error| problems.push(error.to_string()))
-            .ok();
+        let asked = self.providers.ask(choice, |store| store.device());
+        let device = match timeout(PATIENCE, asked).await {
+            Ok(Ok(device)) => Some(device),
+            Ok(Err(error)) => {
+                problems.push(error.to_string());
+                None
+            }
+            Err(_) => {
+                let waited = PATIENCE.as_secs();
+                problems.push(format!(
+                    "what keeps {choice} keys has not answered for {waited} s"
+                ));
+                None
+            }
+        };
         let keys = self.key_names(&mut problems).await;
         DeviceReport {
             key_protection: choice,
