@@ -46,7 +46,12 @@ impl Stack {
     }
 
     /// The TPM of this login. Panics when it has none.
-    pub fn tpm(&mut self) -> &mut SoftwareTpm {
+    pub fn tpm(&self) -> &SoftwareTpm {
+        self.tpm.as_ref().expect("this login has a TPM")
+    }
+
+    /// The same, to kill and to start again.
+    pub fn tpm_mut(&mut self) -> &mut SoftwareTpm {
         self.tpm.as_mut().expect("this login has a TPM")
     }
 }

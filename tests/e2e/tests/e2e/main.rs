@@ -28,4 +28,5 @@ mod take_over;
 mod theft;
 mod third_party;
 mod tpm;
+mod tpm_trouble;
 mod typed_interface;
