@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use keyward_config::Environment;
 use serde_json::Value;
@@ -19,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "check"],
     &["completions"],
     &["man"],
+    &["migrate"],
 ];
 
 struct Ran {
@@ -198,5 +200,58 @@ fn there_is_a_manual_page_per_command_and_one_with_the_exit_codes() {
     for program in ["keywardd", "keyward-session"] {
         let page = fs::read_to_string(pages.join(format!("{program}.1"))).unwrap();
         assert!(page.contains(&format!("{program} \\- ")), "{program}");
+    }
+}
+
+/// A login on a machine with the system form installed, which does not run.
+fn with_the_system_form(folder: &tempfile::TempDir) -> Environment {
+    for part in ["system", "run"] {
+        let private = fs::Permissions::from_mode(0o700);
+        fs::create_dir(folder.path().join(part)).unwrap();
+        fs::set_permissions(folder.path().join(part), private).unwrap();
+    }
+    Environment::empty()
+        .with_variable("XDG_RUNTIME_DIR", folder.path().join("run"))
+        .with_variable("KEYWARD_STATE_DIR", folder.path().join("state"))
+        .with_variable(
+            "KEYWARD_SYSTEM_SOCKET",
+            folder.path().join("system/broker.sock"),
+        )
+}
+
+#[test]
+fn where_the_system_form_is_installed_its_configuration_is_said_to_be_the_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = with_the_system_form(&folder);
+    let ran = keyward(&["config", "check"], &environment);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out.contains("which reads /etc/keyward/config.toml"),
+        "{}",
+        ran.out
+    );
+    let ran = keyward(&["config", "check"], &nowhere());
+    assert!(
+        !ran.out.contains("the broker here is the system's"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn a_move_that_lacks_a_broker_says_how_that_one_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = with_the_system_form(&folder);
+    let unavailable = 20;
+    for (arguments, start) in [
+        (&["migrate"][..], "systemctl --user start keywardd"),
+        (
+            &["migrate", "--to", "session"],
+            "sudo systemctl start keywardd",
+        ),
+    ] {
+        let ran = keyward(arguments, &environment);
+        assert_eq!(ran.code, unavailable, "{}", ran.err);
+        assert!(ran.err.contains(start), "{}", ran.err);
     }
 }

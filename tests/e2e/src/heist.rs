@@ -209,6 +209,10 @@ pub fn main(arguments: &[&str]) -> ExitCode {
         Some("tpm") => Keys::Tpm,
         Some(_) => return usage(),
     };
+    if form == Form::System && !nix::unistd::geteuid().is_root() {
+        eprintln!("same-user-thief: the system form has uids of its own: run this as root");
+        return ExitCode::FAILURE;
+    }
     let Ok(thief) = std::env::current_exe() else {
         return usage();
     };
