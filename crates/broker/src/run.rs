@@ -177,7 +177,7 @@ impl Signals {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             _ = terminate.recv() => {}

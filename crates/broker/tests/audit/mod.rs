@@ -264,9 +264,10 @@ async fn a_record_that_cannot_be_written_is_said_and_stops_only_those_who_demand
     fs::write(machine.kept().join("audit"), "in the way").unwrap();
     let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
     for required in [false, true] {
-        machine.user_config = match required {
-            false => "",
-            true => "[audit]\nrequired = true\n",
+        machine.user_config = if required {
+            "[audit]\nrequired = true\n"
+        } else {
+            ""
         };
         let broker = machine.start();
         let app = machine.application(&alice).await;
