@@ -288,7 +288,10 @@ mod tests {
         for uid in ["1001", "1002"] {
             let folder = dir.path().join("state/users").join(uid);
             let mut kept = std::fs::read_dir(folder).unwrap();
-            assert!(kept.any(|entry| entry.unwrap().path().join("keys").is_dir()), "{uid}");
+            assert!(
+                kept.any(|entry| entry.unwrap().path().join("keys").is_dir()),
+                "{uid}"
+            );
         }
     }
 
