@@ -77,7 +77,7 @@ struct Args {
     /// What to log on stderr: error, warn, info, debug or trace, or directives per module.
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// Where new binding keys are made: software.
+    /// Where new binding keys are made: tpm, software, or tpm-or-software, which is decided once.
     #[arg(long, value_name = "WHERE")]
     key_protection: Option<String>,
 }

@@ -39,13 +39,14 @@ mod in_tpm;
 const CLIENT: &str = "11111111-aaaa-4bbb-8ccc-222222222222";
 const COMMON: &str = "https://login.microsoftonline.com/common";
 
+type Ends = JoinHandle<Result<(), StartupError>>;
 type Answered = Result<AuthenticationResult, AcquireTokenError>;
 
 /// An authority, and a folder for one broker at a time.
 struct Machine {
     authority: Running,
     dir: TempDir,
-    broker: Option<(oneshot::Sender<()>, JoinHandle<Result<(), StartupError>>)>,
+    broker: Option<(oneshot::Sender<()>, Ends)>,
 }
 
 impl Machine {
