@@ -56,7 +56,7 @@ impl World {
 
     /// The same, with callers who do not wait long.
     fn impatient(&self) -> TpmKeyStore {
-        let deadline = Duration::from_millis(300);
+        let deadline = Duration::from_secs(1);
         TpmKeyStore::open_with_deadline(&self.keys(), &self.tpm.tcti(), deadline).unwrap()
     }
 

@@ -79,7 +79,7 @@ fn a_stalled_tpm_keeps_no_caller_beyond_the_deadline() {
         Err(SignerError::Unavailable(_))
     ));
     assert!(
-        before.elapsed() < Duration::from_secs(5),
+        before.elapsed() < Duration::from_secs(10),
         "{:?}",
         before.elapsed()
     );
