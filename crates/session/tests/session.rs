@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fake_keywardd::FakeKeywardd;
 use keyward_broker_ipc::address::BusAddress;
+use keyward_broker_ipc::client::oauth::question::{Asker, ConsentQuestion, Question};
 use keyward_broker_ipc::client::ports::{BrokerStatus, TokenBroker as _};
 use keyward_broker_ipc::names;
 use keyward_broker_ipc::proxy::BusBroker;
@@ -185,18 +186,64 @@ fn keywardd_may_go_and_come_back() {
     }
 }
 
+/// Configures a browser that writes the address it is given into `browser.url`.
+fn browser_that_keeps_the_address(login: &Login) {
+    let browser = login.path("browser");
+    let script = "#!/bin/sh\nprintf %s \"$1\" > \"$0.part\" && mv \"$0.part\" \"$0.url\"\n";
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = login.path("config/keyward");
+    fs::create_dir(&folder).unwrap();
+    let config = format!("[user_agent]\ncommand = [{browser:?}, \"{{url}}\"]\n");
+    fs::write(folder.join("config.toml"), config).unwrap();
+}
+
+#[test]
+fn a_question_is_a_page_in_the_configured_browser_and_its_answer_goes_back() {
+    let desktop = Desktop::with(browser_that_keeps_the_address);
+    let keywardd = FakeKeywardd::serve(&desktop.socket());
+    let consent = ConsentQuestion {
+        program: Asker {
+            name: Some("<b>tool</b>".to_owned()),
+            ..Asker::default()
+        },
+        client_id: "client-1".to_owned(),
+        ..ConsentQuestion::default()
+    };
+    *keywardd.asked.question.lock().unwrap() = Some(Question::Consent(Box::new(consent)));
+    let client = desktop.bus.connect();
+    let _session = desktop.session(&client);
+    let person = std::thread::spawn({
+        let opened = desktop.login.path("browser.url");
+        move || {
+            let page = wait::until("a browser that is opened", SOON, || {
+                fs::read_to_string(&opened).ok()
+            });
+            assert!(page.starts_with("http://127.0.0.1:"), "{page}");
+            let shown = http::get(&page, &[]).unwrap().body;
+            assert!(shown.contains("&lt;b&gt;tool&lt;/b&gt;") && shown.contains("client-1"));
+            let (_, rest) = shown.split_once("name=\"token\" value=\"").unwrap();
+            let (token, _) = rest.split_once('"').unwrap();
+            let guess = http::post_form(&page, &[], "token=guess&answer=allow").unwrap();
+            assert_eq!(guess.status, 400);
+            let form = format!("token={token}&answer=allow");
+            assert_eq!(http::post_form(&page, &[], &form).unwrap().status, 200);
+        }
+    });
+    let reply = call(&client, "acquireTokenInteractively", &request());
+    person.join().unwrap();
+    assert_eq!(reply["brokerTokenResponse"]["accessToken"], "access-token");
+    // Who asks is what keyward-session found out about the caller on the bus.
+    let caller = keywardd.asked.callers.lock().unwrap().pop().unwrap();
+    let executable = caller.program.executable.as_ref().unwrap();
+    let this = std::env::current_exe().unwrap();
+    assert_eq!(Some(executable.path.as_str()), this.to_str());
+    assert!(caller.forwarder.is_some());
+}
+
 #[test]
 fn a_sign_in_is_shown_by_the_configured_browser_and_its_redirect_comes_back() {
-    let desktop = Desktop::with(|login| {
-        let browser = login.path("browser");
-        let script = "#!/bin/sh\nprintf %s \"$1\" > \"$0.part\" && mv \"$0.part\" \"$0.url\"\n";
-        fs::write(&browser, script).unwrap();
-        fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-        let folder = login.path("config/keyward");
-        fs::create_dir(&folder).unwrap();
-        let config = format!("[user_agent]\ncommand = [{browser:?}, \"{{url}}\"]\n");
-        fs::write(folder.join("config.toml"), config).unwrap();
-    });
+    let desktop = Desktop::with(browser_that_keeps_the_address);
     let keywardd = FakeKeywardd::serve(&desktop.socket());
     let client = desktop.bus.connect();
     let _session = desktop.session(&client);
@@ -281,7 +328,9 @@ fn the_bus_starts_it_and_it_leaves_with_the_bus() {
     let client = desktop.bus.connect();
     client.call(PEER, "Ping", &()).unwrap();
     let pid = client.owner_process(NAMES[0]).unwrap();
-    assert_eq!(client.owner_process(NAMES[1]), Some(pid));
+    // It answers while it still asks for the other name.
+    let other = wait::until("the other name", SOON, || client.owner_process(NAMES[1]));
+    assert_eq!(other, pid);
     desktop.bus.stop();
     wait::until("the end of the activated process", SOON, || {
         (!process::runs(pid)).then_some(())

@@ -11,6 +11,7 @@ use keyward_broker_ipc::client::account::AccountInfo;
 use keyward_broker_ipc::client::binding::{Binding, KeyProtection};
 use keyward_broker_ipc::client::error::{AcquireTokenError, ErrorKind};
 use keyward_broker_ipc::client::oauth::identifiers::{ClientId, HomeAccountId};
+use keyward_broker_ipc::client::oauth::question::{Answer, Question};
 use keyward_broker_ipc::client::oauth::secret::AccessToken;
 use keyward_broker_ipc::client::oauth::time::UnixTime;
 use keyward_broker_ipc::client::oauth::transport::{ShowOptions, UserAgent};
@@ -29,6 +30,8 @@ use url::Url;
 #[derive(Default)]
 pub struct Asked {
     pub callers: Mutex<Vec<Caller>>,
+    /// The question to ask before a sign-in, if any.
+    pub question: Mutex<Option<Question>>,
     /// Redirects that came back from the user agent.
     pub redirects: Mutex<Vec<Url>>,
 }
@@ -152,6 +155,12 @@ impl BrokerService for Service {
         agent: Arc<dyn UserAgent>,
     ) -> Result<AuthenticationResult, AcquireTokenError> {
         self.note(caller);
+        let question = self.0.question.lock().unwrap().take();
+        if let Some(question) = question {
+            let answer = agent.ask(question).await.map_err(refused)?;
+            assert!(matches!(answer, Answer::Allow), "{answer:?}");
+            return Ok(token(&request.token));
+        }
         let sitting = agent
             .prepare(ShowOptions::default())
             .await
