@@ -194,7 +194,8 @@ fn browser_that_keeps_the_address(login: &Login) {
     fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
     let folder = login.path("config/keyward");
     fs::create_dir(&folder).unwrap();
-    let config = format!("[user_agent]\ncommand = [{browser:?}, \"{{url}}\"]\n");
+    let browser = browser.display();
+    let config = format!("[user_agent]\ncommand = [\"{browser}\", \"{{url}}\"]\n");
     fs::write(folder.join("config.toml"), config).unwrap();
 }
 
