@@ -3,7 +3,9 @@
 //! Whether some bytes are the key is asked of the curve itself: `d` is the private half of `Q` if
 //! and only if `d·G = Q` (SEC 1 §3.2.1). So a key is found that no test was told.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -19,6 +21,10 @@ const PRIVATE: usize = 32;
 /// How many different bytes a private key has at least. Of random keys not one in 10^12 has fewer,
 /// and most of what a memory holds has.
 const DIFFERENT: usize = 16;
+
+/// How many of its bytes are no ASCII at least. Of random keys not one in 10^6 has fewer, and text
+/// has none.
+const NO_ASCII: usize = 3;
 
 /// A public key on P-256, and what is needed to try many candidates quickly.
 pub struct PublicPoint {
@@ -117,6 +123,30 @@ impl PublicPoint {
         })
     }
 
+    /// Tries the same of every file below a folder.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read: what was not read was not searched.
+    pub fn search_folder(&self, folder: &Path) -> io::Result<Searched> {
+        let mut searched = Searched::default();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (kind, path) = (entry.file_type()?, entry.path());
+            if kind.is_dir() {
+                let below = self.search_folder(&path)?;
+                searched.bytes += below.bytes;
+                searched.tried += below.tried;
+                searched.found.extend(below.found);
+            } else if kind.is_file() {
+                let bytes = fs::read(&path)?;
+                searched.bytes += bytes.len() as u64;
+                self.search_piece(&bytes, &path.display().to_string(), &mut searched);
+            }
+        }
+        Ok(searched)
+    }
+
     fn search_piece(&self, piece: &[u8], place: &str, searched: &mut Searched) {
         let reversed: Vec<u8> = piece.iter().rev().copied().collect();
         for (bytes, order) in [(piece, Order::BigEndian), (&reversed, Order::LittleEndian)] {
@@ -133,7 +163,7 @@ impl PublicPoint {
         let mut current: Option<(usize, ProjectivePoint)> = None;
         for (at, window) in bytes.windows(PRIVATE).enumerate() {
             different.slide(at.checked_sub(1).map(|before| bytes[before]), window);
-            if different.count < DIFFERENT {
+            if different.count < DIFFERENT || different.no_ascii < NO_ASCII {
                 continue;
             }
             let point = match current {
@@ -163,10 +193,11 @@ impl PublicPoint {
     }
 }
 
-/// How many different bytes are in a window that slides along.
+/// How many different bytes, and how many that are no ASCII, are in a window that slides along.
 struct Different {
     times: [u8; 256],
     count: usize,
+    no_ascii: usize,
 }
 
 impl Default for Different {
@@ -174,6 +205,7 @@ impl Default for Different {
         Self {
             times: [0; 256],
             count: 0,
+            no_ascii: 0,
         }
     }
 }
@@ -190,12 +222,14 @@ impl Different {
         };
         self.times[usize::from(left)] -= 1;
         self.count -= usize::from(self.times[usize::from(left)] == 0);
+        self.no_ascii -= usize::from(!left.is_ascii());
         self.enter(window[PRIVATE - 1]);
     }
 
     fn enter(&mut self, byte: u8) {
         self.count += usize::from(self.times[usize::from(byte)] == 0);
         self.times[usize::from(byte)] += 1;
+        self.no_ascii += usize::from(!byte.is_ascii());
     }
 }
 

@@ -30,7 +30,7 @@ impl Elsewhere {
         let folder = stack.login.path("elsewhere");
         // Nothing is half written.
         stack.kill_keywardd();
-        copy(&stack.vault(), &folder.join("state"));
+        copy(&stack.login.path("state/keyward"), &folder.join("state"));
         stack.start_keywardd();
         let configuration = fs::read_to_string(stack.configuration_file());
         let configuration = configuration.expect("the configuration is text");

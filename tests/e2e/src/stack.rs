@@ -203,14 +203,9 @@ impl Stack {
         folders.find(of_machine).unwrap_or(state)
     }
 
-    /// The folder of the key files: what is of this machine alone is in a folder of its own.
+    /// The folder of the key files.
     pub fn keys(&self) -> PathBuf {
-        let entries = fs::read_dir(self.vault()).expect("there is a vault");
-        let folders = entries.map(|entry| entry.expect("a folder can be listed").path());
-        let own = folders.map(|folder| folder.join("keys"));
-        own.into_iter()
-            .find(|keys| keys.is_dir())
-            .expect("this machine has keys")
+        self.vault().join("keys")
     }
 
     /// The configuration file of both processes.

@@ -5,6 +5,7 @@
 
 mod activation;
 mod audit;
+mod at_rest;
 mod command_line;
 mod crash;
 mod developer_session;

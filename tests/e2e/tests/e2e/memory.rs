@@ -77,7 +77,7 @@ fn renew(stack: &Stack, typed: &Typed, protection: &str) {
 }
 
 /// The public half of the key the OpenID tenant's refresh token is bound to, from a proof.
-fn dpop_key(stack: &Stack, typed: &Typed) -> PublicPoint {
+pub fn dpop_key(stack: &Stack, typed: &Typed) -> PublicPoint {
     let api = stack.authority.api();
     let target = [
         ("authentication_scheme", "DPoP"),
@@ -93,7 +93,7 @@ fn dpop_key(stack: &Stack, typed: &Typed) -> PublicPoint {
 }
 
 /// The public half of the key that signs HTTP requests for the Entra tenant.
-fn pop_key(stack: &Stack, typed: &Typed) -> PublicPoint {
+pub fn pop_key(stack: &Stack, typed: &Typed) -> PublicPoint {
     let target = [
         ("authentication_scheme", "PoP"),
         ("resource_request_method", "GET"),

@@ -1,6 +1,7 @@
 //! Keys in a TPM: what a thief has who took everything else.
 
-use keyward_e2e::{ALICE, BOB, Elsewhere, Person, Stack, Tenant, Typed};
+use keyward_e2e::msal::access_token;
+use keyward_e2e::{ALICE, BOB, Elsewhere, Msal, Person, Stack, Tenant, Typed, cli};
 use keyward_testkit::root;
 
 use crate::memory::Dump;
@@ -86,5 +87,58 @@ fn a_vault_copied_beside_another_tpm_gives_nobody_a_token() {
     for person in EVERYBODY {
         let token = person.renew(&stack, &original).unwrap();
         assert_eq!(token["key_protection"], "tpm", "{person:?}");
+    }
+}
+
+#[test]
+fn the_status_tells_form_binding_and_protection_of_each_account() {
+    let mut stack = Stack::start(Tenant::Oidc);
+    EVERYBODY[1].sign_in(&stack);
+    stack.kill_keywardd();
+    stack.keep_keys_in_tpm();
+    stack.start_keywardd();
+    EVERYBODY[0].sign_in(&stack);
+    EVERYBODY[2].sign_in(&stack);
+    let status = cli::keyward(&stack, &["status", "--json"]).ok().json();
+    assert_eq!(status["form"], "session");
+    assert_eq!(status["key_protection"], "tpm");
+    let accounts = status["accounts"].as_array().unwrap();
+    let mut told: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            let text = |name: &str| account[name].as_str().unwrap().to_owned();
+            [text("username"), text("binding"), text("key_protection")]
+        })
+        .collect();
+    told.sort();
+    let bound = "sender-constrained:dpop";
+    let expected = [
+        [ALICE, "sealed-at-rest", "tpm"],
+        [ALICE, bound, "tpm"],
+        [BOB, bound, "software"],
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn microsofts_client_signs_in_and_renews_with_keys_in_a_tpm() {
+    for tenant in [Tenant::Oidc, Tenant::Entra] {
+        let stack = Stack::with_tpm(tenant);
+        let mut msal = Msal::start(&stack);
+        assert!(msal.is_broker_available());
+        let mut tokens = vec![msal.sign_in()];
+        tokens.push(msal.silent(ALICE).unwrap());
+        for round in ["one", "two", "three"] {
+            tokens.push(msal.renew(ALICE, round).unwrap());
+        }
+        for token in &tokens {
+            assert_eq!(token["fromPlatformBroker"], true);
+            assert_eq!(stack.authority.whose(access_token(token)), ALICE);
+        }
+        assert_eq!(stack.browser.opened(), 1, "{tenant:?}");
+        assert_eq!(msal.browsers_opened(), 0);
+        let status = cli::keyward(&stack, &["status", "--json"]).ok().json();
+        assert_eq!(status["accounts"][0]["key_protection"], "tpm", "{status}");
+        drop(msal);
     }
 }
