@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut thief = cargo(&["run", "--quiet", "--package=keyward-e2e"]);
     if tpm {
         build.args(["--features", "keyward-broker/tpm"]);
-        thief.args(["--features", "tpm"]);
+        thief.args(["--features", "keyward-keystore/tpm"]);
     }
     must(&mut build)?;
     let form = match arguments.form {
