@@ -15,6 +15,7 @@ mod sample;
 mod scale;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod vault;
 mod world;
 
 /// Benchmarks of Keyward.
@@ -37,6 +38,11 @@ enum Bench {
     /// while it stalls.
     #[cfg(feature = "tpm")]
     Tpm(tpm::Arguments),
+    /// Writing and reading records, beside bare SQLite; memory.
+    Vault(vault::Arguments),
+    /// Prints what reading a whole vault costs this process in memory, in KiB.
+    #[command(hide = true)]
+    VaultMemory(vault::MemoryArguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +51,13 @@ fn main() -> ExitCode {
         Bench::Broker(arguments) => run(broker::run(arguments)),
         #[cfg(feature = "tpm")]
         Bench::Tpm(arguments) => run(tpm::run(arguments)),
+        Bench::Vault(arguments) => run(vault::run(arguments)),
+        Bench::VaultMemory(arguments) => {
+            return match run(vault::memory(arguments)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&*error),
+            };
+        }
     };
     match report {
         Ok(report) if arguments.json => match report.json() {
@@ -58,9 +71,7 @@ fn main() -> ExitCode {
 }
 
 /// Callers live on one thread, as most applications' do; the authority has its own.
-fn run(
-    bench: impl Future<Output = Result<report::Report, Box<dyn Error>>>,
-) -> Result<report::Report, Box<dyn Error>> {
+fn run<T>(bench: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -148,7 +148,10 @@ impl Database {
             .get(id)
             .ok_or_else(|| unreadable(NO_DATA_KEY))?;
         match (data_key.seal(), data_key.error(1)) {
-            (Some(seal), _) => seal.open(&name, &sealed).map(Some).map_err(unreadable),
+            (Some(seal), _) => {
+                let opened = seal.open_known(key, &name, sealed);
+                opened.map(Some).map_err(unreadable)
+            }
             (None, Some(error)) => Err(error),
             (None, None) => Err(unreadable(NO_DATA_KEY)),
         }

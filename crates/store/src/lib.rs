@@ -49,6 +49,8 @@ mod epoch;
 mod error;
 mod file_counter;
 mod file_system;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod image;
 mod lock;
 mod machine;

@@ -234,7 +234,7 @@ fn content(row: &Row<'_>, data_keys: &DataKeys) -> Content {
             sealed: sealed.to_vec(),
             data_key: id,
         }),
-        Some(Some(seal)) => match seal.open(name, sealed) {
+        Some(Some(seal)) => match seal.open(name, sealed.to_vec()) {
             Ok(record) => Content::Record(record),
             Err(reason) => Content::Damaged(reason),
         },

@@ -37,8 +37,14 @@ pub(crate) const DATA_KEY: usize = 32;
 /// Bytes of a name key.
 pub(crate) const NAME_KEY: usize = 32;
 
+/// Bytes of a name.
+const NAME: usize = 32;
+
 /// The keyed hash of a record's key: its place in the database.
-pub(crate) type Name = [u8; 32];
+pub(crate) type Name = [u8; NAME];
+
+/// What is said of a record that does not open.
+const CHANGED: &str = "it was changed, or sealed by another key or for another place";
 
 /// What one data key seals with.
 pub(crate) struct Seal {
@@ -168,33 +174,70 @@ impl Seal {
     /// # Errors
     ///
     /// What is wrong with it, in plain words.
-    pub(crate) fn open(&self, name: &[u8], sealed: &[u8]) -> Result<Record, &'static str> {
-        const CHANGED: &str = "it was changed, or sealed by another key or for another place";
+    pub(crate) fn open(&self, name: &[u8], sealed: Vec<u8>) -> Result<Record, &'static str> {
         let name = Name::try_from(name).map_err(|_| CHANGED)?;
-        let (version, rest) = sealed.split_first().ok_or("it is empty")?;
+        let record = self.open_content(&name, sealed)?;
+        if self.name(&record.key) != name {
+            return Err(CHANGED);
+        }
+        Ok(record)
+    }
+
+    /// Opens what stands at `name`, which is the name of `key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_known(
+        &self,
+        key: &RecordKey,
+        name: &Name,
+        sealed: Vec<u8>,
+    ) -> Result<Record, &'static str> {
+        let record = self.open_content(name, sealed)?;
+        if record.key != *key {
+            return Err(CHANGED);
+        }
+        Ok(record)
+    }
+
+    /// In place: a value has one copy, which is overwritten when it is dropped.
+    fn open_content(&self, name: &Name, sealed: Vec<u8>) -> Result<Record, &'static str> {
+        let mut text = Zeroizing::new(sealed);
+        let (version, rest) = text.split_first().ok_or("it is empty")?;
         if *version != VERSION {
             return Err("it is of an unknown format");
         }
-        let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or(CHANGED)?;
+        let (nonce, _) = rest.split_at_checked(NONCE_LEN).ok_or(CHANGED)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CHANGED)?;
-        let mut text = Zeroizing::new(text.to_vec());
-        let opened = self
-            .records
-            .open_in_place(nonce, self.associated_data(&name), &mut text)
-            .map_err(|_| CHANGED)?;
-        let (key, value) = decode(opened).ok_or("its content is malformed")?;
-        if self.name(&key) != name {
-            return Err(CHANGED);
-        }
+        let (opened, key) = {
+            let opened = self
+                .records
+                .open_within(
+                    nonce,
+                    self.associated_data(name),
+                    &mut text,
+                    1 + NONCE_LEN..,
+                )
+                .map_err(|_| CHANGED)?;
+            let (key, value) = decode(opened).ok_or("its content is malformed")?;
+            (opened.len() - value.len()..opened.len(), key)
+        };
+        let length = opened.len();
+        text.copy_within(opened, 0);
+        text.truncate(length);
         Ok(Record {
             key,
-            value: Zeroizing::new(value.to_vec()),
+            value: text,
             protection: self.protection,
         })
     }
 
-    fn associated_data(&self, name: &Name) -> Aad<Vec<u8>> {
-        Aad::from([&[VERSION], self.vault_id.as_slice(), name].concat())
+    fn associated_data(&self, name: &Name) -> Aad<[u8; 1 + VAULT_ID + NAME]> {
+        let mut data = [VERSION; 1 + VAULT_ID + NAME];
+        data[1..=VAULT_ID].copy_from_slice(&self.vault_id);
+        data[1 + VAULT_ID..].copy_from_slice(name);
+        Aad::from(data)
     }
 
     /// Seals the epoch of the data key with this number.
@@ -258,7 +301,7 @@ fn encode(key: &RecordKey) -> Vec<u8> {
 }
 
 /// Splits a key off the front.
-fn decode(text: &[u8]) -> Option<(RecordKey, &[u8])> {
+pub(crate) fn decode(text: &[u8]) -> Option<(RecordKey, &[u8])> {
     let (kind, rest) = decode_field(text)?;
     let (account, rest) = decode_field(rest)?;
     let (client, rest) = decode_field(rest)?;
@@ -314,15 +357,15 @@ mod tests {
     fn a_record_opens_where_it_was_sealed_and_nowhere_else() {
         let record = record("a", "d");
         let (name, sealed) = seal().seal(&record).unwrap();
-        let opened = seal().open(&name, &sealed).unwrap();
+        let opened = seal().open(&name, sealed.clone()).unwrap();
         assert_eq!(opened.key, record.key);
         assert_eq!(opened.value, record.value);
 
         let (other_name, _) = seal().seal(&self::record("b", "d")).unwrap();
-        assert!(seal().open(&other_name, &sealed).is_err());
-        assert!(seal().open(&name[..31], &sealed).is_err());
+        assert!(seal().open(&other_name, sealed.clone()).is_err());
+        assert!(seal().open(&name[..31], sealed.clone()).is_err());
         for other in [seal_with(9, 2), seal_with(1, 9)] {
-            assert!(other.open(&name, &sealed).is_err());
+            assert!(other.open(&name, sealed.clone()).is_err());
         }
     }
 
@@ -367,9 +410,9 @@ mod tests {
         for index in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[index] ^= 0x40;
-            assert!(seal().open(&name, &changed).is_err(), "byte {index}");
+            assert!(seal().open(&name, changed).is_err(), "byte {index}");
             assert!(
-                seal().open(&name, &sealed[..index]).is_err(),
+                seal().open(&name, sealed[..index].to_vec()).is_err(),
                 "length {index}"
             );
         }
@@ -381,7 +424,7 @@ mod tests {
             name in prop::collection::vec(any::<u8>(), 0..40),
             sealed in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            prop_assert!(seal().open(&name, &sealed).is_err());
+            prop_assert!(seal().open(&name, sealed).is_err());
         }
 
         #[test]
