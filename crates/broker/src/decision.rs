@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use keyward_client::binding::KeyProtection;
-use keyward_client::manage;
+use keyward_client::manage::{self, BoundAccount};
 use keyward_client::oauth::time::UnixTime;
 use keyward_config::{KeyProtectionChoice, Origin, Setting};
 use keyward_keystore::Device;
@@ -145,6 +145,12 @@ impl Decision {
             to_replace,
             ..Self::new(choice, Cause::Rebind, reason, now)
         }
+    }
+
+    /// The keys that are still to be replaced: those that something is bound to.
+    pub(crate) fn left_of(&self, bound: &[BoundAccount]) -> Vec<String> {
+        let in_use = |key: &&String| bound.iter().any(|one| one.key.as_ref() == Some(key));
+        self.to_replace.iter().filter(in_use).cloned().collect()
     }
 
     fn new(choice: KeyProtection, cause: Cause, reason: String, now: UnixTime) -> Self {
@@ -304,13 +310,6 @@ impl Decided {
                 "{} makes new keys in {configured}; until then they were made in {choice}: `keyward \
                  device rebind` moves the accounts that are bound to those",
                 self.configured.origin
-            ));
-        }
-        if !self.decision.to_replace.is_empty() {
-            remarks.push(format!(
-                "moving to new keys in {choice} was begun on {decided_at} and is not finished: \
-                 `keyward device rebind` goes on ({} left)",
-                self.decision.to_replace.len()
             ));
         }
         remarks

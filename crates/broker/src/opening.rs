@@ -190,15 +190,25 @@ impl Open {
             None
         };
         let mut remarks = decided.remarks(probe.as_ref());
-        let (choice, bound) = (decided.choice(), self.engine.bound_accounts());
+        let choice = decided.choice();
+        if let Err(error) = self.providers.of(choice) {
+            remarks.push(format!("no key can be made in {choice}: {error}"));
+        }
+        let bound = self.engine.bound_accounts();
+        let left = decided.decision.left_of(&bound).len();
         let elsewhere = bound.iter().filter(|one| one.key_protection != choice);
-        let elsewhere = elsewhere.count();
-        if elsewhere > 0 && decided.decision.to_replace.is_empty() {
-            remarks.push(format!(
+        match (left, elsewhere.count()) {
+            (0, 0) => {}
+            (0, elsewhere) => remarks.push(format!(
                 "{elsewhere} of {} refresh tokens are not kept by {choice}, where new keys are \
                  made: `keyward device rebind` moves them",
                 bound.len()
-            ));
+            )),
+            (left, _) => remarks.push(format!(
+                "moving to new keys in {choice} was begun on {} and is not finished: `keyward \
+                 device rebind` goes on ({left} left)",
+                decided.decision.decided_at
+            )),
         }
         remarks
     }

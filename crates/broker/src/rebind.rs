@@ -37,15 +37,16 @@ impl Open {
         let to = self.target(to).await?;
         let device = self.providers.ask(to, tried).await.map_err(key_error)?;
         let before = self.decided().decision;
-        let resumed = before.choice == to && !before.to_replace.is_empty();
         let bound = self.engine.bound_accounts();
+        let left = before.left_of(&bound);
+        let resumed = before.choice == to && !left.is_empty();
         let meant = |one: &&BoundAccount| {
             account.is_none_or(|name| {
                 one.username.eq_ignore_ascii_case(name) || one.home_account_id == name
             })
         };
         let old = |one: &&BoundAccount| match &one.key {
-            Some(key) => !resumed || before.to_replace.contains(key),
+            Some(key) => !resumed || left.contains(key),
             None => one.key_protection != to,
         };
         let moving: Vec<BoundAccount> = bound.iter().filter(meant).filter(old).cloned().collect();
@@ -56,7 +57,7 @@ impl Open {
         }
         let mut to_replace: Vec<String> = moving.iter().filter_map(|one| one.key.clone()).collect();
         if resumed {
-            to_replace.clone_from(&before.to_replace);
+            to_replace.clone_from(&left);
         }
         let now = SystemClock.now();
         self.decide(Decision::rebound(to, &device, to_replace, now))?;
@@ -87,9 +88,7 @@ impl Open {
         let _one_at_a_time = self.rebinding.lock().await;
         self.engine.rebind(bound, agent).await?;
         let mut decision = self.decided().decision;
-        let left = self.engine.bound_accounts();
-        let in_use = |key: &String| left.iter().any(|one| one.key.as_ref() == Some(key));
-        decision.to_replace.retain(in_use);
+        decision.to_replace = decision.left_of(&self.engine.bound_accounts());
         let done = decision.to_replace.is_empty();
         self.decide(decision)?;
         if done {
