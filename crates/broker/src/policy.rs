@@ -66,11 +66,16 @@ pub(crate) type Admitted = Result<Decision, (Decision, AcquireTokenError)>;
 impl Decision {
     /// The verdict as records have it.
     pub(crate) fn recorded(&self) -> audit::Verdict {
-        match self.verdict {
-            Verdict::Allow => audit::Verdict::Allow,
-            Verdict::Ask => audit::Verdict::Ask,
-            Verdict::Deny => audit::Verdict::Deny,
-        }
+        recorded(self.verdict)
+    }
+}
+
+/// A verdict as records have it.
+fn recorded(verdict: Verdict) -> audit::Verdict {
+    match verdict {
+        Verdict::Allow => audit::Verdict::Allow,
+        Verdict::Ask => audit::Verdict::Ask,
+        Verdict::Deny => audit::Verdict::Deny,
     }
 }
 

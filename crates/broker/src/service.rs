@@ -61,7 +61,11 @@ impl Service {
     }
 
     /// What can be handed out without waiting for anything, to whom all of it is allowed.
-    fn at_hand(&self, caller: &Caller, request: &SilentRequest) -> Option<AuthenticationResult> {
+    fn at_hand(
+        &self,
+        caller: &Caller,
+        request: &SilentRequest,
+    ) -> Option<(AuthenticationResult, Decision)> {
         self.admit(caller).ok()?;
         self.holdings.outcomes().audit().admit().ok()?;
         let open = self.holdings.peek().ok()?;
@@ -77,7 +81,8 @@ impl Service {
         if !open.lets_have_this(caller, request, &result) {
             return None;
         }
-        Some(result)
+        let decision = open.ruling(caller, request, &result);
+        Some((result, decision))
     }
 
     /// Reads the record of outcomes. Works whatever else does not.
@@ -153,9 +158,9 @@ impl BrokerService for Service {
         let (outcomes, started) = (self.holdings.outcomes(), Instant::now());
         let asked = outcomes.asks(caller, started);
         if asked.is_ok()
-            && let Some(result) = self.at_hand(caller, &request)
+            && let Some((result, decision)) = self.at_hand(caller, &request)
         {
-            outcomes.at_hand(caller, &request, &result, (started, Decision::default()));
+            outcomes.at_hand(caller, &request, &result, (started, decision));
             return Ok(result);
         }
         let call = Call::silent(outcomes, caller, &request, asked);

@@ -16,7 +16,8 @@ use keyward_client::request::{InteractiveRequest, Prompt, SilentRequest};
 use keyward_client::result::AuthenticationResult;
 use keyward_config::Verdict;
 
-use super::{AccountAsked, Admitted, Consent, Policy, Wanted, left, wanted_of};
+use super::{AccountAsked, Admitted, Consent, Policy, Wanted, left, recorded, wanted_of};
+use crate::audit;
 use crate::engine_ports::SystemClock;
 use crate::opening::Open;
 use crate::outcome::Decided;
@@ -89,6 +90,23 @@ impl Open {
                 .used(caller, client_id, scopes, SystemClock.now());
         }
         lets
+    }
+
+    /// What lets a token that is at hand be handed out, for the record.
+    pub(crate) fn ruling(
+        &self,
+        caller: &Caller,
+        request: &SilentRequest,
+        result: &AuthenticationResult,
+    ) -> audit::Decision {
+        let (client_id, scopes) = (request.token.client_id.as_str(), &request.token.scopes);
+        let ruling = self
+            .policy
+            .ruling(caller, wanted_of(client_id, scopes, result));
+        audit::Decision {
+            verdict: recorded(ruling.verdict),
+            rule: Some(ruling.rule.into()),
+        }
     }
 
     /// Whether a silent request may be answered.

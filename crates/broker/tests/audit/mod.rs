@@ -91,6 +91,9 @@ async fn every_outcome_is_on_record_and_no_secret_is() {
     );
     assert_eq!(records[2].key_protection.as_deref(), Some("software"));
     assert_eq!(records[2].scopes, ["api.read"]);
+    // The hit is let through by the same rule as the renewal.
+    assert!(records[2].rule.is_some());
+    assert_eq!(records[2].rule, records[3].rule);
     let asked_as = CorrelationId::from_random([7; 16]).to_string();
     assert_eq!(records[2].correlation_id.as_ref(), Some(&asked_as));
     broker.stop().await;

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use keyward::audit::{AuditPage, AuditQuery, AuditRecord, DONE, Verdict};
+use keyward::audit::{AuditPage, AuditQuery, AuditRecord, Verdict};
 use keyward::manage::{ManageAnswer, ManageRequest};
 use keyward::{AcquireTokenError, ErrorKind, NativeBrokerPlugin};
 use keyward_config::Environment;
@@ -232,8 +232,8 @@ fn cells(record: &AuditRecord) -> [String; 9] {
 
 /// What came of it, who decided so, and what else the record stands for.
 fn outcome(record: &AuditRecord) -> String {
-    let denied = record.verdict != Verdict::Allow || record.outcome != DONE;
-    let rule = record.rule.as_deref().filter(|_| denied);
+    let stopped = record.verdict != Verdict::Allow;
+    let rule = record.rule.as_deref().filter(|_| stopped);
     let by = rule.map(|rule| format!(" ({} by {rule})", record.verdict.as_str()));
     let count = |number: u64, what: &str| (number > 0).then(|| format!(" ({number} {what})"));
     let parts = [
