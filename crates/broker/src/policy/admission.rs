@@ -103,9 +103,10 @@ impl Open {
         let ruling = self
             .policy
             .ruling(caller, wanted_of(client_id, scopes, result));
+        let speaks = ruling.verdict != Verdict::Allow || ruling.rule != Policy::DEFAULT;
         audit::Decision {
             verdict: recorded(ruling.verdict),
-            rule: Some(ruling.rule.into()),
+            rule: speaks.then(|| ruling.rule.into()),
         }
     }
 

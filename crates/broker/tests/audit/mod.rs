@@ -79,7 +79,8 @@ async fn every_outcome_is_on_record_and_no_secret_is() {
             .as_ref()
             .is_none_or(|known| *known == account);
         assert!(known, "{record:?}");
-        assert_eq!(record.verdict, Verdict::Allow);
+        // Nothing spoke against it, neither for the hit nor for the others.
+        assert_eq!((record.verdict, &record.rule), (Verdict::Allow, &None));
         assert_eq!(record.client_id.as_deref(), Some(CLIENT));
         assert_eq!(record.who.pid, Some(std::process::id()));
         let executable = record.who.executable.as_ref().unwrap();
@@ -91,9 +92,6 @@ async fn every_outcome_is_on_record_and_no_secret_is() {
     );
     assert_eq!(records[2].key_protection.as_deref(), Some("software"));
     assert_eq!(records[2].scopes, ["api.read"]);
-    // The hit is let through by the same rule as the renewal.
-    assert!(records[2].rule.is_some());
-    assert_eq!(records[2].rule, records[3].rule);
     let asked_as = CorrelationId::from_random([7; 16]).to_string();
     assert_eq!(records[2].correlation_id.as_ref(), Some(&asked_as));
     broker.stop().await;
@@ -184,6 +182,25 @@ async fn what_a_caller_gives_up_and_what_is_refused_is_on_record() {
         }
     };
     assert_eq!(cancelled.operation, "acquire_token_silent");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_rule_that_lets_a_caller_have_a_token_is_on_record() {
+    let mut machine = Machine::new().await;
+    machine.user_config = "[[policy.rule]]\nclient_id = \"11111111-*\"\nverdict = \"allow\"\n";
+    let broker = machine.start();
+    let alice = ScriptedAgent::new("alice@dev.test", Choice::Accept);
+    let app = machine.application(&alice).await;
+    let signed_in = sign_in(&app).await.unwrap();
+    at_hand(&app, &signed_in).await;
+    renewed(&app).await.unwrap();
+    let records = records(&app).await;
+    assert_eq!(records.len(), 3);
+    for record in records {
+        let rule = record.rule.unwrap_or_default();
+        assert!(rule.starts_with("policy.rule[0] ("), "{rule}");
+    }
     broker.stop().await;
 }
 
