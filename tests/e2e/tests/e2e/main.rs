@@ -31,3 +31,4 @@ mod third_party;
 mod tpm;
 mod tpm_trouble;
 mod typed_interface;
+mod vault;
