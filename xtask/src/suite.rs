@@ -49,6 +49,7 @@ fn clippy() -> Outcome {
     let all = ["--workspace", "--all-targets", "--quiet"];
     must(
         with_tpm("clippy")
+            .args(["--features", "keyward-bench/tpm"])
             .args(all)
             .args(["--", "--deny", "warnings"]),
     )
