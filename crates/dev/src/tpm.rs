@@ -58,7 +58,7 @@ pub struct Tpm {
     /// The same in a person's words.
     described: String,
     /// Whether they are in a TPM.
-    in_tpm: bool,
+    chip: bool,
     /// Ends with this.
     daemon: Option<Child>,
 }
@@ -100,7 +100,7 @@ impl Tpm {
     ///
     /// When there can be no other TPM here.
     pub async fn elsewhere(&self, place: &Place) -> Result<Self, DevError> {
-        if self.in_tpm {
+        if self.chip {
             Self::start(place).await
         } else {
             Ok(Self::software("another device's"))
@@ -109,7 +109,7 @@ impl Tpm {
 
     /// Whether keys are in a TPM.
     pub fn is_tpm(&self) -> bool {
-        self.in_tpm
+        self.chip
     }
 
     /// Ends the software TPM, if there is one, and waits until it is gone.
@@ -125,7 +125,7 @@ impl Tpm {
         Self {
             configuration: "key_protection = \"software\"\n".to_owned(),
             described: format!("in files ({reason})"),
-            in_tpm: false,
+            chip: false,
             daemon: None,
         }
     }
@@ -140,7 +140,7 @@ impl Tpm {
         Self {
             configuration,
             described: format!("in a TPM 2.0: {}", name_of(device)),
-            in_tpm: true,
+            chip: true,
             daemon: None,
         }
     }
