@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use zbus::connection::socket::ReadHalf as _;
 
 use keyward_client::account::AccountSelector;
+use keyward_client::binding::KeyProtection;
 use keyward_client::oauth::identifiers::HomeAccountId;
-use keyward_client::request::{AuthenticationScheme, CachePolicy, PopParameters};
+use keyward_client::request::{AuthenticationScheme, CachePolicy, Demands, PopParameters};
 
 use super::*;
 use crate::guard::GuardedRead;
@@ -144,6 +145,7 @@ fn plain() -> SilentRequest {
     let mut request = wire::request::sample();
     request.token.claims = None;
     request.token.extra_parameters.clear();
+    request.token.demands = Demands::default();
     request.account = AccountSelector::Home(HomeAccountId::new("u", "t"));
     request.cache = CachePolicy::UseCache;
     request
@@ -278,4 +280,12 @@ fn an_unknown_request_about_the_broker_is_told_so() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_request_that_demands_something_has_no_short_form() {
+    let mut request = plain();
+    assert!(wire::bearer::write(&request, "17", None).is_some());
+    request.token.demands.key_protection = Some(KeyProtection::Tpm);
+    assert!(wire::bearer::write(&request, "17", None).is_none());
 }
