@@ -10,6 +10,7 @@ use crate::broker1::{self, Envelope};
 use crate::dispatch::Call;
 use crate::guard::GuardedRead;
 use crate::microsoft;
+use crate::program::Encoded;
 use crate::service::{Caller, Via};
 
 /// The most a message may hold here before it is refused as too large.

@@ -1,18 +1,16 @@
 //! What only fuzzing reaches into.
 
 use keyward_client::binding::KeyProtection;
-use zeroize::Zeroizing;
 
 use crate::image;
-use crate::seal::{DATA_KEY, NAME_KEY, Seal, Secrets, VAULT_ID, decode};
+use crate::seal::{DATA_KEY, NAME_KEY, Refused, Seal, Secrets, VAULT_ID, decode};
 
 /// Opens a record at a place. Nothing but what was sealed there opens.
 pub fn open_record(name: &[u8], sealed: &[u8]) -> bool {
-    let secrets = Secrets {
-        data_key: Zeroizing::new([1; DATA_KEY]),
-        name_key: Zeroizing::new([2; NAME_KEY]),
-    };
-    let seal = Seal::new(secrets, KeyProtection::Software, [3; VAULT_ID]);
+    let secrets = Secrets::from_bytes(&[1; DATA_KEY + NAME_KEY]);
+    let seal = secrets
+        .ok_or(Refused)
+        .and_then(|secrets| Seal::new(secrets, KeyProtection::Software, [3; VAULT_ID]));
     seal.is_ok_and(|seal| {
         seal.open(name, sealed.to_vec()).is_ok() || seal.open_epoch(1, sealed).is_some()
     })

@@ -78,6 +78,7 @@ pub const TEST_EDGES: &[(&str, &str)] = &[
     ("bench", "client"),
     ("bench", "dev"),
     ("bench", "dev-authority"),
+    ("bench", "store"),
     // beside the same commands without it
     ("bench", "keystore"),
 ];
@@ -143,7 +144,7 @@ pub const LIBRARIES: &[Library] = &[
     Library("region",             "locking memory",               Only(&["locked-memory"]), Only(&[])),
     Library("rcgen",              "the other end of TLS",         Only(&["dev-authority"]), Only(&[])),
     Library("reqwest",            "outbound connections",         Only(&["http"]), Everyone),
-    Library("rusqlite",           "the vault's database",         Only(&["store"]), Only(&[])),
+    Library("rusqlite",           "the vault's database",         Only(&["store"]), Only(&["bench"])),
     Library("rustix",             "system calls",                 Only(&["broker", "broker-ipc", "config", "keystore", "session", "store", "user-agent", "dev"]), Everyone),
     Library("rustls",             "the other end of TLS",         Only(&["dev-authority"]), Only(&["http"])),
     Library("seccompiler",        "giving up system calls",       Only(&["broker"]), Only(&[])),
