@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod activation;
-mod audit;
 mod at_rest;
+mod audit;
 mod command_line;
 mod crash;
 mod developer_session;
