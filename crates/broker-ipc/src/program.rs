@@ -93,15 +93,18 @@ pub enum Sandbox {
     Snap(String),
     /// File systems or processes of its own, with no name we know.
     Container,
+    /// Nobody could look, so it may be any of these.
+    Unseen,
 }
 
 impl Sandbox {
-    /// `flatpak:ID`, `snap:NAME` or `container`.
+    /// `flatpak:ID`, `snap:NAME`, `container` or `unseen`.
     pub fn id(&self) -> String {
         match self {
             Self::Flatpak(id) => format!("flatpak:{id}"),
             Self::Snap(name) => format!("snap:{name}"),
             Self::Container => "container".to_owned(),
+            Self::Unseen => "unseen".to_owned(),
         }
     }
 }
@@ -117,6 +120,16 @@ impl Program {
             id,
             encoded: BASE64_URL_SAFE_NO_PAD.encode(json),
         }
+    }
+
+    /// A program nobody could look at. Whether it is confined is not known either, so it counts as
+    /// confined: otherwise a sandboxed one had only to be too quick or too slow for us.
+    pub fn not_seen(why: impl Into<String>) -> Self {
+        Self::of(Facts {
+            sandbox: Some(Sandbox::Unseen),
+            unknown: Some(why.into()),
+            ..Facts::default()
+        })
     }
 
     /// A program nothing is known of, and why.

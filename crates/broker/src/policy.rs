@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyward_broker_ipc::program::Program;
+use keyward_broker_ipc::program::{Program, Sandbox};
 use keyward_broker_ipc::service::Caller;
 use keyward_client::audit;
 use keyward_client::error::{AcquireTokenError, ErrorKind};
@@ -298,7 +298,9 @@ pub(crate) fn wanted_of<'a>(
 /// How a program is called in a sentence.
 fn who(caller: &Caller) -> String {
     let program = &caller.program;
-    if let Some(sandbox) = &program.sandbox {
+    if let Some(sandbox) = &program.sandbox
+        && *sandbox != Sandbox::Unseen
+    {
         return sandbox.id();
     }
     if let Some(executable) = &program.executable {

@@ -27,20 +27,24 @@ pub(super) fn look(pinned: &Pinned, links: &Links) -> Program {
     if pinned.is_alive() {
         return Program::of(facts);
     }
-    Program::unknown_because("it ended before anybody could look")
+    Program::not_seen("it ended before anybody could look")
 }
 
 fn facts(pinned: &Pinned, links: &Links) -> Facts {
     let process = match Folder::of_process(pinned.pid, links) {
         Ok(process) => process,
-        Err(errno) => return Program::unknown_because(why_not(errno, pinned)).facts,
+        // Where process numbers are hidden (hidepid), that says nothing about the program.
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+            return Program::unknown_because(why_not(errno, pinned)).facts;
+        }
+        Err(errno) => return Program::not_seen(why_not(errno, pinned)).facts,
     };
     // The owner is root for a process that lets nobody look.
     if !process
         .owner()
         .is_ok_and(|owner| owner == pinned.uid || owner == 0)
     {
-        return Program::unknown_because("its process number is another user's by now").facts;
+        return Program::not_seen("its process number is another user's by now").facts;
     }
     let (executable, unknown) = match executable(&process) {
         Ok(executable) => (Some(executable), None),

@@ -58,14 +58,14 @@ impl Lookup {
         match thread.try_send((pinned, answer)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                return Arc::new(Program::unknown_because("too many callers came at once"));
+                return Arc::new(Program::not_seen("too many callers came at once"));
             }
         }
         let found = tokio::time::timeout(PATIENCE, answered).await;
         Arc::new(match found {
             Ok(Ok(program)) => program,
-            Ok(Err(_)) => Program::unknown_because("looking at it went wrong"),
-            Err(_) => Program::unknown_because("looking at it took too long"),
+            Ok(Err(_)) => Program::not_seen("looking at it went wrong"),
+            Err(_) => Program::not_seen("looking at it took too long"),
         })
     }
 }

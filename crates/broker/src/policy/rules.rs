@@ -129,7 +129,9 @@ impl Rules {
     /// The verdict for programs no rule speaks of, and what the administrator demands of them at
     /// least.
     fn default_for(&self, program: &Facts) -> (Ruling<'static>, Verdict) {
-        let own = if program.sandbox.is_some() {
+        let own = if program.sandbox == Some(Sandbox::Unseen) && self.unknown > self.sandboxed {
+            Some((self.unknown, "policy.unknown"))
+        } else if program.sandbox.is_some() {
             Some((self.sandboxed, "policy.sandboxed"))
         } else if program.executable.is_none() {
             Some((self.unknown, "policy.unknown"))
