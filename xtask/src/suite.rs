@@ -8,7 +8,7 @@ use crate::{fuzz, layers, notices, setup};
 
 /// Everything is checked and tested as packages are built: with keys in a TPM. It needs
 /// libtss2-dev, which the setup installs.
-const FEATURES: &str = "keyward-broker/tpm,keyward-dev/tpm,keyward-bench/tpm";
+const FEATURES: &str = "keyward-broker/tpm,keyward-dev/tpm";
 
 /// The crates that are others without it.
 const OTHERS_BY_DEFAULT: [&str; 3] = ["keyward-keystore", "keyward-broker", "keyward-dev"];
