@@ -245,6 +245,10 @@ impl RecordStore for Kept {
         self.vault.load(each).await
     }
 
+    async fn remove_all(&self) -> Result<(), StoreError> {
+        self.vault.remove_all().await
+    }
+
     async fn end_epoch(&self) -> Result<(), StoreError> {
         self.vault.end_epoch().await
     }

@@ -3,7 +3,7 @@
 //! keywardd joins no bus: keyward-session keeps the secret for it. The key is read once, when
 //! everything is opened, and made only where nothing was sealed yet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyward_broker_ipc::secret_service::{SecretStore, SecretStoreError};
@@ -31,10 +31,16 @@ pub(crate) enum WrappingKeyError {
     NoKey(String),
     /// The key is gone.
     #[error(
-        "the keyring has no entry {0:?}, and keys or a vault are there that were sealed with it: \
-         restore the keyring, or run `keyward device forget` and sign in again"
+        "the keyring has no entry {name:?}, and keys or a vault are there that were sealed with it: \
+         restore the keyring, or stop keywardd, move the folder {folder} away and sign in again",
+        folder = .folder.display()
     )]
-    Missing(String),
+    Missing {
+        /// Its name.
+        name: String,
+        /// What holds everything that was sealed with it.
+        folder: PathBuf,
+    },
     /// It did not keep what it was given.
     #[error("the keyring did not keep the wrapping key")]
     NotKept,
@@ -77,7 +83,8 @@ pub(crate) async fn in_keyring(
         (Some(key), _) => key,
         (None, Some(key)) => keep(&*keyring, &name, key).await?,
         (None, None) if sealed_already || !store.keys()?.is_empty() => {
-            return Err(WrappingKeyError::Missing(name));
+            let folder = keys.parent().unwrap_or(keys).to_owned();
+            return Err(WrappingKeyError::Missing { name, folder });
         }
         (None, None) => keep(&*keyring, &name, &random(&store)?).await?,
     };
@@ -198,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_is_gone_is_not_replaced_by_another() {
-        let (_dir, keys) = folder();
+        let (dir, keys) = folder();
         let first: Arc<Keyring> = Arc::default();
         let store = in_keyring(&keys, false, Some(first)).await.unwrap();
         store.create(keyward_keystore::KeyKind::Sign, None).unwrap();
@@ -206,9 +213,15 @@ mod tests {
         for sealed_already in [false, true] {
             let opened = in_keyring(&keys, sealed_already, Some(empty.clone())).await;
             let error = opened.err().unwrap();
-            assert!(matches!(error, WrappingKeyError::Missing(_)), "{error}");
+            assert!(matches!(error, WrappingKeyError::Missing { .. }), "{error}");
+            // What the text advises works.
+            let text = error.to_string();
+            let folder = format!("move the folder {} away", dir.path().display());
+            assert!(text.contains(&folder), "{text}");
         }
         assert!(empty.kept.lock().unwrap().is_empty());
+        std::fs::remove_dir_all(&keys).unwrap();
+        in_keyring(&keys, false, Some(empty)).await.unwrap();
     }
 
     #[tokio::test]

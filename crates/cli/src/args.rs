@@ -434,7 +434,8 @@ Examples:
   keyward device rebind --account alice@contoso.example")]
     Rebind(RebindArguments),
 
-    /// Sign everybody out and destroy every key.
+    /// Sign everybody out, remove every record (also those that cannot be read now) and destroy
+    /// every key.
     #[command(after_help = "\
 Examples:
   keyward device forget

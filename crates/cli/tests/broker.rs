@@ -285,7 +285,10 @@ fn nothing_is_destroyed_or_moved_without_a_word() {
     }
     let ran = broker.run(&["device", "forget", "--yes"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_eq!(ran.out, "signed out 1 accounts, destroyed 2 keys\n");
+    assert_eq!(
+        ran.out,
+        "signed out 1 accounts, destroyed 2 keys; no record is left in the vault\n"
+    );
     assert!(ran.err.contains("alice@dev.test"), "{}", ran.err);
 }
 

@@ -209,7 +209,8 @@ impl Engine {
         self.0.reseal().await
     }
 
-    /// Removes every account with its tokens and keys, as a sign-out of each does.
+    /// Removes every account with its tokens and keys, as a sign-out of each does, and every
+    /// record that cannot be read: nothing returns with a device that is away.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::cache::entity::RefreshTokenEntity;
 use crate::cache::key::AccountKey;
 use crate::engine::Shared;
-use crate::error::AcquireTokenError;
+use crate::error::{AcquireTokenError, ErrorKind};
 use crate::grant_proof::{Grant, send};
 use crate::ports::SignOutRequest;
 use crate::settle::OpenKey;
@@ -31,6 +31,7 @@ impl Shared {
         self: &Arc<Self>,
         request: SignOutRequest,
     ) -> Result<(), AcquireTokenError> {
+        self.vault.look_again().await;
         let accounts: Vec<AccountKey> = {
             let cache = self.vault.cache()?;
             let keys = cache.accounts().map(|account| &account.key);
@@ -39,6 +40,15 @@ impl Shared {
                 .collect()
         };
         self.removed(accounts).await?;
+        if let Some(why) = self.vault.away() {
+            return Err(AcquireTokenError::new(
+                ErrorKind::KeyUnavailable,
+                format!(
+                    "not everything of this account may be gone: {why}; these records may be this \
+                     account's: sign it out again when the device is back"
+                ),
+            ));
+        }
         tracing::info!(
             correlation_id = %request.correlation_id,
             client_id = %request.client_id,
@@ -47,8 +57,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Signs everybody out.
+    /// Signs everybody out and removes every record, also those that cannot be read now.
     pub(crate) async fn forget(self: &Arc<Self>) -> Result<(), AcquireTokenError> {
+        self.vault.look_again().await;
         let everybody = {
             let cache = self.vault.cache()?;
             cache
@@ -57,6 +68,8 @@ impl Shared {
                 .collect()
         };
         self.removed(everybody).await?;
+        self.vault.remove_all().await?;
+        self.vault.end_epoch().await?;
         tracing::info!("everybody was signed out");
         Ok(())
     }

@@ -137,6 +137,23 @@ impl Vault {
         self.commit(Unwritten::Forget, nothing_new).await.map(drop)
     }
 
+    /// Removes every record, readable or not.
+    ///
+    /// # Errors
+    ///
+    /// When they are not removed; then nothing changed.
+    pub(crate) async fn remove_all(&self) -> Result<(), StoreError> {
+        let mut left = self.writing.lock().await;
+        self.ports.records.remove_all().await?;
+        left.clear();
+        let mut contents = self
+            .contents
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        contents.fill(Loaded::default());
+        Ok(())
+    }
+
     /// Lets no earlier copy of the records pass any more.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! The data keys of a vault: one per protection, each wrapped by its device.
 
+use std::path::{Path, PathBuf};
+
 use keyward_client::binding::KeyProtection;
 use keyward_client::ports::StoreError;
 use rusqlite::{Connection, params};
 
-use crate::epoch::{EndError, Epoch, Stale};
+use crate::epoch::{EndError, Epoch, Stale, start_over};
 use crate::error::{of_database, refused};
 use crate::provider::{CounterError, EpochCounter, KeyProvider, Rollback, WrapError};
 use crate::seal::{NAME_KEY, Seal, Secrets, VAULT_ID};
@@ -71,6 +73,8 @@ impl DataKey {
 /// The data keys of a vault and the devices that open them.
 pub(crate) struct DataKeys {
     vault_id: [u8; VAULT_ID],
+    /// What to move away when the vault is of no use any more.
+    folder: PathBuf,
     providers: Vec<KeyProvider>,
     pub(crate) keys: Vec<DataKey>,
 }
@@ -80,6 +84,7 @@ impl DataKeys {
     pub(crate) fn read(
         connection: &Connection,
         vault_id: [u8; VAULT_ID],
+        folder: &Path,
         providers: Vec<KeyProvider>,
     ) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| match error {
@@ -112,6 +117,7 @@ impl DataKeys {
         }
         Ok(Self {
             vault_id,
+            folder: folder.to_owned(),
             providers,
             keys,
         })
@@ -144,7 +150,6 @@ impl DataKeys {
             let why = format!("nothing here holds {} keys", key.protection);
             return Ok(State::Unavailable(why));
         };
-        let damaged = || State::Unavailable(DAMAGED.to_owned());
         let secrets = match self.unwrapped(provider, key) {
             Ok(secrets) => secrets,
             Err(state) => return Ok(state),
@@ -156,9 +161,9 @@ impl DataKeys {
             _ => None,
         };
         let Some(epoch) = epoch else {
-            return Ok(damaged());
+            return Ok(self.damaged());
         };
-        match epoch.check(&provider.rollback) {
+        match epoch.check(&provider.rollback, &self.folder) {
             Ok(epoch) => Ok(State::Open {
                 seal: Box::new(seal),
                 epoch,
@@ -173,7 +178,7 @@ impl DataKeys {
         let context = match key.form() {
             TAKEN_OVER => [CONTEXT_1, &self.vault_id].concat(),
             MADE => self.context(key.id, key.protection),
-            _ => return Err(State::Unavailable(DAMAGED.to_owned())),
+            _ => return Err(self.damaged()),
         };
         let wrapped = key.wrapped.get(1..).unwrap_or_default();
         let bytes = provider
@@ -187,7 +192,7 @@ impl DataKeys {
             TAKEN_OVER => Secrets::of_format_1(&bytes),
             _ => Secrets::from_bytes(&bytes),
         };
-        secrets.ok_or_else(|| State::Unavailable(DAMAGED.to_owned()))
+        secrets.ok_or_else(|| self.damaged())
     }
 
     /// Gives up the open data keys with this protection that would not open again, because their
@@ -394,6 +399,13 @@ impl DataKeys {
         }
     }
 
+    fn damaged(&self) -> State {
+        State::Unavailable(format!(
+            "the vault's head is damaged; put it back from a copy, or {}",
+            start_over(&self.folder)
+        ))
+    }
+
     /// How rollback of the records with this protection is noticed.
     pub(crate) fn rollback(&self, protection: KeyProtection) -> Option<&Rollback> {
         self.provider(protection).map(|provider| &provider.rollback)
@@ -419,9 +431,6 @@ impl DataKeys {
 pub(crate) fn taken_over(wrapped: &[u8]) -> Vec<u8> {
     [&[TAKEN_OVER], wrapped].concat()
 }
-
-const DAMAGED: &str = "the vault's head is damaged; put it back from a copy, or remove the vault \
-                       and sign in again";
 
 fn not_ended(protection: KeyProtection, why: &str) -> StoreError {
     StoreError::Io(format!(

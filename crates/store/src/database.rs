@@ -44,7 +44,7 @@ impl Database {
         };
         let vault_id = schema::vault_id(&connection)?;
         let mut database = Self {
-            data_keys: DataKeys::read(&connection, vault_id, providers)?,
+            data_keys: DataKeys::read(&connection, vault_id, place.folder(), providers)?,
             connection,
             closed: (!writable).then_some(StoreError::ReadOnly),
             notes: Vec::new(),
@@ -231,6 +231,19 @@ impl Database {
         }
         // synchronous = FULL: on return the log is on the disk.
         transaction.commit().map_err(failed)
+    }
+
+    /// Removes every record, whatever seals it.
+    pub(crate) fn remove_all(&mut self) -> Result<(), StoreError> {
+        if let Some(why) = &self.closed {
+            return Err(why.clone());
+        }
+        self.end_begun_epochs();
+        // synchronous = FULL: on return the log is on the disk.
+        self.connection
+            .execute("DELETE FROM record", [])
+            .map(drop)
+            .map_err(|error| of_database(&error))
     }
 
     /// Ends the epoch of every data key that is open.

@@ -10,6 +10,8 @@
 //! Within an epoch rollback is not noticed. Epochs end at each start of the broker, at a sign-out
 //! and when keys are replaced; not with each write, because a TPM's counter is slow and wears out.
 
+use std::path::Path;
+
 use keyward_client::ports::StoreError;
 
 use crate::provider::{CounterError, EpochCounter, Rollback};
@@ -40,7 +42,7 @@ pub(crate) enum Stale {
 impl Epoch {
     /// Compares what the vault records with what the device counts. Returns the epoch to go on
     /// from.
-    pub(crate) fn check(self, rollback: &Rollback) -> Result<Self, Stale> {
+    pub(crate) fn check(self, rollback: &Rollback, folder: &Path) -> Result<Self, Stale> {
         let (name, recorded) = match &self {
             Self::Uncounted => return Ok(self),
             Self::At { counter, value } => (counter, *value),
@@ -49,8 +51,8 @@ impl Epoch {
         let seen = match rollback.counter().map(|device| device.read(name)) {
             Some(Ok(seen)) => seen,
             Some(Err(CounterError::Lost(_))) if best_effort => return Ok(Self::Uncounted),
-            Some(Err(error)) => return Err(Stale::Unknown(unknown(&error.to_string()))),
-            None => return Err(Stale::Unknown(unknown("nothing counts here"))),
+            Some(Err(error)) => return Err(Stale::Unknown(unknown(&error.to_string(), folder))),
+            None => return Err(Stale::Unknown(unknown("nothing counts here", folder))),
         };
         if recorded == seen || Some(recorded) == seen.checked_add(1) {
             return Ok(self);
@@ -58,16 +60,16 @@ impl Epoch {
         if recorded < seen {
             return Err(Stale::RolledBack(format!(
                 "it is of epoch {recorded} and this device has seen epoch {seen}; put the \
-                 newer vault back, or remove it and sign in again"
+                 newer vault back, or {}",
+                start_over(folder)
             )));
         }
         if best_effort {
             // The file that counts is older than the vault.
             return Ok(Self::Uncounted);
         }
-        Err(Stale::Unknown(unknown(&format!(
-            "the vault is of epoch {recorded} and the device counts {seen}"
-        ))))
+        let why = format!("the vault is of epoch {recorded} and the device counts {seen}");
+        Err(Stale::Unknown(unknown(&why, folder)))
     }
 
     /// Ends this epoch. `record` makes the epoch it is given durable; when this returns or fails,
@@ -132,9 +134,17 @@ impl From<StoreError> for EndError {
     }
 }
 
-fn unknown(why: &str) -> String {
+fn unknown(why: &str, folder: &Path) -> String {
     format!(
-        "whether the vault was rolled back cannot be told: {why}; if that cannot be mended, remove \
-         the vault and sign in again"
+        "whether the vault was rolled back cannot be told: {why}; if that cannot be mended, {}",
+        start_over(folder)
+    )
+}
+
+/// What helps when a vault is of no use any more: no command reaches one that is not opened.
+pub(crate) fn start_over(folder: &Path) -> String {
+    format!(
+        "stop keywardd, move the folder {} away and sign in again",
+        folder.display()
     )
 }

@@ -79,6 +79,10 @@ impl Place {
         Ok((read(self.database())?, read(self.folder.join(LOG))?))
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.join(DATABASE)
     }

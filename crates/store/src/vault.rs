@@ -113,6 +113,10 @@ impl RecordStore for Vault {
         self.ask(|answer| Job::Apply(changes, answer)).await?
     }
 
+    async fn remove_all(&self) -> Result<(), StoreError> {
+        self.ask(Job::RemoveAll).await?
+    }
+
     async fn end_epoch(&self) -> Result<(), StoreError> {
         self.ask(Job::EndEpoch).await?
     }

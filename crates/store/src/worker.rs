@@ -28,6 +28,7 @@ pub(crate) type Batch = Result<Vec<Result<Record, StoreError>>, StoreError>;
 pub(crate) enum Job {
     Load(mpsc::Sender<Batch>),
     Apply(Vec<Change>, oneshot::Sender<Result<(), StoreError>>),
+    RemoveAll(oneshot::Sender<Result<(), StoreError>>),
     EndEpoch(oneshot::Sender<Result<(), StoreError>>),
     GiveUpLost(KeyProtection, oneshot::Sender<Result<bool, StoreError>>),
     Check(oneshot::Sender<Result<VaultReport, StoreError>>),
@@ -93,6 +94,9 @@ fn work(shared: &Shared, mut queue: mpsc::Receiver<Job>) {
             Job::Load(batches) => load(shared, &batches),
             Job::Apply(changes, answer) => {
                 drop(answer.send(with(shared, |database| database.apply(&changes))));
+            }
+            Job::RemoveAll(answer) => {
+                drop(answer.send(with(shared, Database::remove_all)));
             }
             Job::EndEpoch(answer) => {
                 drop(answer.send(with(shared, Database::end_epoch)));

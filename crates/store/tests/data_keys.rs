@@ -349,3 +349,20 @@ async fn a_newer_format_that_only_the_log_knows_is_refused_and_not_touched() {
     let after = files.map(|name| fs::read(copy.path().join(name)).unwrap());
     assert!(before == after);
 }
+
+#[tokio::test]
+async fn removing_all_leaves_no_row_of_a_device_that_is_away() {
+    let dir = private_dir();
+    drop(mixed(dir.path()).await);
+    let away = Away::default();
+    away.set(true);
+    let providers = vec![software(Device(1)), tpm(away.device(Device(2)))];
+    let vault = open_with(dir.path(), providers).unwrap();
+    vault.remove_all().await.unwrap();
+    assert_eq!(contents(&vault).await, (vec![], vec![]));
+    away.set(false);
+    assert_eq!(contents(&vault).await, (vec![], vec![]));
+    drop(vault);
+    assert_eq!(count(dir.path(), "SELECT count(*) FROM record"), 0);
+    assert_eq!(contents(&mixed(dir.path()).await).await.0.len(), 2);
+}

@@ -119,7 +119,7 @@ fn assert_rolled_back(opened: Result<Vault, StoreError>) {
     let text = error.to_string();
     assert!(text.contains("the vault was rolled back"), "{text}");
     assert!(
-        text.contains("put the newer vault back, or remove it"),
+        text.contains("put the newer vault back, or stop keywardd, move the folder "),
         "{text}"
     );
 }

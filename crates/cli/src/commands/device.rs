@@ -119,7 +119,7 @@ async fn forget(
         return Err(unexpected());
     };
     console.line(&format!(
-        "signed out {} accounts, destroyed {} keys",
+        "signed out {} accounts, destroyed {} keys; no record is left in the vault",
         gone.accounts, gone.keys
     ))?;
     for problem in &gone.problems {

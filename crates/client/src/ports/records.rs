@@ -30,6 +30,14 @@ pub trait RecordStore: Send + Sync {
     /// When they do not; then nothing changed.
     async fn apply(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
+    /// Removes every record, also those that cannot be read now; on return that survives a crash
+    /// and a power cut.
+    ///
+    /// # Errors
+    ///
+    /// When they are not removed; then nothing changed.
+    async fn remove_all(&self) -> Result<(), StoreError>;
+
     /// Ends the epoch: from now on, a copy of these records made earlier is refused, where the
     /// device can tell. For what must not come back: a sign-out, keys that were replaced.
     ///

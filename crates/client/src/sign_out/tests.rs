@@ -3,8 +3,9 @@ use std::sync::atomic::Ordering;
 use keyward_oauth::identifiers::{CorrelationId, HomeAccountId};
 
 use crate::account::AccountSelector;
+use crate::binding::KeyProtection;
 use crate::error::{AcquireTokenError, ErrorKind};
-use crate::ports::{RecordKind, SignOutRequest};
+use crate::ports::{RecordKind, SignOutRequest, StoreError};
 use crate::testing::world::client;
 use crate::testing::*;
 
@@ -105,4 +106,57 @@ async fn a_vault_that_cannot_be_written_is_an_error_and_the_account_stays() {
     assert_eq!(error.kind(), ErrorKind::Storage);
     world.token("a").await.unwrap();
     assert!(world.authority.state().revoked.is_empty());
+}
+
+fn away() -> StoreError {
+    StoreError::KeyUnavailable {
+        protection: KeyProtection::Tpm,
+        records: 4,
+        reason: "the TPM does not answer".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_be_signed_out_while_records_cannot_be_read() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let account = world.token("a").await.unwrap().account.home_account_id;
+    let records = std::mem::take(&mut *world.vault.records.lock().unwrap());
+    world.vault.unreadable.lock().unwrap().push(away());
+    world.restart().await;
+    let error = sign_out(&world, account.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyUnavailable);
+    let text = error.message();
+    assert!(text.contains("may be this account's"), "{text}");
+    assert!(text.contains("when the device is back"), "{text}");
+
+    // The device is back: they are found and go.
+    world.vault.records.lock().unwrap().extend(records);
+    world.vault.unreadable.lock().unwrap().clear();
+    world.clock.forward(3);
+    sign_out(&world, account).await.unwrap();
+    assert!(!world.vault.holds("alice"));
+}
+
+#[tokio::test]
+async fn what_can_be_read_of_an_account_goes_although_the_rest_is_away() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    let account = world.token("a").await.unwrap().account.home_account_id;
+    world.vault.unreadable.lock().unwrap().push(away());
+    world.restart().await;
+    let error = sign_out(&world, account).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::KeyUnavailable);
+    assert!(!world.vault.holds("alice"));
+}
+
+#[tokio::test]
+async fn forgetting_leaves_no_record_whether_it_can_be_read_or_not() {
+    let mut world = World::openid(Binds::RefreshTokens).await.signed_in().await;
+    world.vault.unreadable.lock().unwrap().push(away());
+    world.restart().await;
+    world.engine.forget().await.unwrap();
+    assert!(world.vault.records.lock().unwrap().is_empty());
+    assert!(world.vault.unreadable.lock().unwrap().is_empty());
+    assert!(world.engine.status().problems.is_empty());
+    world.sign_in("alice").await.unwrap();
+    world.token("a").await.unwrap();
 }

@@ -102,6 +102,15 @@ impl RecordStore for Vault {
         Ok(())
     }
 
+    async fn remove_all(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
+        self.records.lock().unwrap().clear();
+        self.unreadable.lock().unwrap().clear();
+        Ok(())
+    }
+
     async fn end_epoch(&self) -> Result<(), StoreError> {
         self.epochs.fetch_add(1, Ordering::SeqCst);
         Ok(())

@@ -81,6 +81,12 @@ impl Vault {
         Some(AcquireTokenError::new(kind, why.to_string()))
     }
 
+    /// What keeps records from being read that may be read later, if any are.
+    pub(crate) fn away(&self) -> Option<StoreError> {
+        let contents = self.contents.read().unwrap_or_else(PoisonError::into_inner);
+        contents.sealed.away.first().cloned()
+    }
+
     /// Reads what could not be read before, if a device was away and it was not asked just now.
     /// Whether anything came of it.
     pub(crate) async fn look_again(&self) -> bool {
