@@ -21,6 +21,8 @@ use aws_lc_rs::hmac;
 use keyward_client::binding::KeyProtection;
 use keyward_client::ports::{Record, RecordKey, RecordKind};
 use keyward_locked_memory::Locked;
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::epoch::Epoch;
@@ -283,7 +285,7 @@ impl Seal {
 
 fn draw_nonce() -> Result<[u8; NONCE_LEN], Refused> {
     let mut nonce = [0; NONCE_LEN];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Refused)?;
+    fill_from_kernel(&mut nonce)?;
     Ok(nonce)
 }
 
@@ -320,6 +322,20 @@ fn decode_field(text: &[u8]) -> Option<(&str, &[u8])> {
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let (field, rest) = rest.split_at_checked(length)?;
     Some((std::str::from_utf8(field).ok()?, rest))
+}
+
+/// Random bytes of the kernel. The library's own generator measures the processor's jitter before
+/// its first byte, for longer than a broker otherwise takes to start; a start seals one epoch.
+fn fill_from_kernel(bytes: &mut [u8]) -> Result<(), Refused> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(_) => return Err(Refused),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -441,6 +457,15 @@ mod tests {
             let (decoded, rest) = decode(&encoded).unwrap();
             prop_assert_eq!(decoded, key);
             prop_assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_nonce_is_drawn_whole_and_anew() {
+        let nonces: Vec<_> = (0..64).map(|_| draw_nonce().unwrap()).collect();
+        for (number, nonce) in nonces.iter().enumerate() {
+            assert_ne!(*nonce, [0; NONCE_LEN]);
+            assert!(!nonces[..number].contains(nonce));
         }
     }
 }
